@@ -1,0 +1,96 @@
+/* The embedding API: plan and run a graph. tools/ is its main user. */
+#ifndef US_RUNTIME_API_RUN_H
+#define US_RUNTIME_API_RUN_H
+
+#include "runtime/api/store.h"
+#include "runtime/graph/graph.h"
+
+struct us_run;
+
+enum us_task_state {
+    US_TASK_WAITING,
+    US_TASK_READY,
+    US_TASK_RUNNING,
+    US_TASK_CACHED,
+    US_TASK_DONE,
+    US_TASK_FAILED,
+    US_TASK_SKIPPED, /* something above it failed */
+    US_TASK_CANCELLED,
+};
+
+/* One line of the run's story. Pointers are valid during the call only. */
+enum us_event_kind {
+    US_EVENT_START, /* a task begins; `why` says for what reason it runs */
+    US_EVENT_DONE,
+    US_EVENT_CACHED,
+    US_EVENT_FAILED, /* `error` */
+    US_EVENT_SKIPPED,
+    US_EVENT_PROGRESS, /* `fraction`, `status` */
+    US_EVENT_WARNING,  /* `status` */
+};
+
+struct us_event {
+    enum us_event_kind kind;
+    const struct us_node *node; /* NULL for warnings of the cache */
+    struct us_frame frame;
+    bool per_frame;    /* else `frame` means nothing */
+    const char *label; /* "crop@1001", "model" */
+    const char *why, *status;
+    double fraction, seconds;
+    const struct us_error *error;
+    size_t running, waiting; /* tasks now */
+};
+
+struct us_run_options {
+    int threads;         /* CPU slots; 0: what the machine has */
+    size_t memory_bytes; /* host memory for tasks and values; 0: three quarters of the machine's */
+    bool keep_going;
+    const char *const *targets; /* node names instead of the graph's outputs; NULL: outputs */
+    size_t target_count;
+    const struct us_frames *frames; /* only these frames of the targets; NULL: all */
+    void (*event)(void *context, const struct us_event *event); /* one at a time; from any thread */
+    void *context;
+    double progress_interval; /* seconds between progress events of a task; 0: 0.1 */
+};
+
+struct us_summary {
+    size_t ran, cached, failed, skipped, cancelled;
+    double seconds;
+    int status; /* exit status: 0, 1, 3, 75, 78, 130 */
+};
+
+struct us_plan_entry {
+    const struct us_node *node;
+    struct us_frame frame;
+    bool per_frame;
+    const char *label;
+    bool run;        /* else cached */
+    bool maybe;      /* runs only if something above it really changes */
+    const char *why; /* one clause; valid until the run is destroyed */
+    double seconds;  /* from history; 0: unknown */
+};
+
+/* Builds the tasks that `options` asks for and finds their plan keys: digests of source files,
+ * existing records. Fails before anything runs when a source file is missing, frames do not fit, or
+ * two nodes write one path. `graph` and `store` must outlive the run. */
+struct us_error *us_run_create(struct us_graph *graph, struct us_store *store,
+                               const struct us_run_options *options,
+                               struct us_run **run) US_NODISCARD;
+void us_run_destroy(struct us_run *run);
+
+/* What us_run_execute would do, in order; tasks nobody needs are left out. */
+size_t us_run_plan_count(const struct us_run *run);
+struct us_plan_entry us_run_plan_entry(struct us_run *run, size_t index);
+
+/* Runs. Node failures are events and counted; the returned error is for what stopped the run as
+ * such. */
+struct us_error *us_run_execute(struct us_run *run, struct us_summary *summary) US_NODISCARD;
+
+/* Asks a running us_run_execute to stop; safe in a signal handler. */
+void us_run_cancel(struct us_run *run);
+
+/* Explains one task: several lines of text, us_malloc'ed. `frame` is ignored for once-nodes. */
+struct us_error *us_run_explain(struct us_run *run, const char *node, struct us_frame frame,
+                                char **text) US_NODISCARD;
+
+#endif

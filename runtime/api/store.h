@@ -1,0 +1,67 @@
+/* What the runtime asks of a cache; cache/ implements it, tests may too.
+ *
+ * Objects are immutable bytes named by the digest of the value they hold (not of the bytes: an
+ * image is stored as EXR, its digest is of its pixels). Records are small and say what a key came
+ * to; the first writer of a record wins. All calls are safe from any thread and any process. */
+#ifndef US_RUNTIME_API_STORE_H
+#define US_RUNTIME_API_STORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "runtime/base/error.h"
+#include "runtime/base/hash.h"
+
+struct us_store;
+
+struct us_store_ops {
+    /* Reads a record: us_malloc'ed bytes, or *bytes = NULL when there is none. A damaged record is
+     * quarantined, reported through `warn`, and counts as none. */
+    struct us_error *(*find_record)(struct us_store *store, const struct us_digest *key,
+                                    uint8_t **bytes, size_t *size);
+    /* Publishes atomically. When another writer was first, *won is false and nothing changes. */
+    struct us_error *(*put_record)(struct us_store *store, const struct us_digest *key,
+                                   const void *bytes, size_t size, bool *won);
+    /* Removes a record that turned out to be useless (its object is gone for good, or damaged). */
+    struct us_error *(*drop_record)(struct us_store *store, const struct us_digest *key);
+
+    bool (*has_object)(struct us_store *store, const struct us_digest *digest);
+    /* Reads an object whole, checked against the checksum stored with it; *bytes = NULL when there
+     * is none or it is damaged (then it is quarantined and reported through `warn`). */
+    struct us_error *(*get_object)(struct us_store *store, const struct us_digest *digest,
+                                   uint8_t **bytes, size_t *size);
+    /* Publishes atomically; the object is on stable storage when this returns. */
+    struct us_error *(*put_object)(struct us_store *store, const struct us_digest *digest,
+                                   const void *bytes, size_t size);
+
+    /* Content digest of a source file, remembered by (device, inode, size, mtime, ctime) with the
+     * racy-timestamp rule. US_MISSING when it is not there; US_FAILED when it changes while read.
+     */
+    struct us_error *(*file_digest)(struct us_store *store, const char *path,
+                                    struct us_digest *digest);
+    /* Tells the index what a file just written holds, so that it need not be read again. */
+    void (*remember_file)(struct us_store *store, const char *path, const struct us_digest *digest);
+
+    /* Path of a persistent folder for `key` (made on demand), us_malloc'ed. */
+    struct us_error *(*workspace)(struct us_store *store, const struct us_digest *key,
+                                  char **folder);
+
+    /* Single flight. Takes the lease on `key`: *taken false when a living process has it. */
+    struct us_error *(*lease)(struct us_store *store, const struct us_digest *key, bool *taken);
+    void (*release)(struct us_store *store, const struct us_digest *key);
+
+    /* Small facts the index keeps between runs (durations, last record of a node): by name; a miss
+     * gives NULL. Losing them loses no result. us_malloc'ed. */
+    uint8_t *(*recall)(struct us_store *store, const char *name, size_t *size);
+    void (*remember)(struct us_store *store, const char *name, const void *bytes, size_t size);
+};
+
+struct us_store {
+    const struct us_store_ops *ops;
+    /* Called from any thread with one line about damage found and healed. */
+    void (*warn)(void *context, const char *message);
+    void *warn_context;
+};
+
+#endif

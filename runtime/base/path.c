@@ -1,0 +1,182 @@
+#include "runtime/base/path.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "runtime/base/mem.h"
+#include "runtime/base/str.h"
+
+char *us_path_join(const char *folder, const char *name) {
+    if (name[0] == '/' || strcmp(folder, ".") == 0 || folder[0] == '\0') {
+        return us_strdup(name);
+    }
+    struct us_str str = {0};
+    us_str_append(&str, folder);
+    if (!us_str_ends(folder, "/")) {
+        us_str_append(&str, "/");
+    }
+    us_str_append(&str, name);
+    return us_str_take(&str);
+}
+
+char *us_path_folder(const char *path) {
+    const char *slash = strrchr(path, '/');
+    if (!slash) {
+        return us_strdup(".");
+    }
+    return us_strndup(path, slash == path ? 1 : (size_t)(slash - path));
+}
+
+const char *us_path_name(const char *path) {
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
+struct us_error *us_make_folders(const char *path) {
+    char *copy = us_strdup(path);
+    struct us_error *error = NULL;
+    for (char *p = copy + 1; !error; p++) {
+        if (*p != '/' && *p != '\0') {
+            continue;
+        }
+        char end = *p;
+        *p = '\0';
+        if (mkdir(copy, 0777) != 0 && errno != EEXIST) {
+            error = us_error_from_errno(errno, "cannot make folder '%s'", copy);
+        }
+        *p = end;
+        if (end == '\0') {
+            break;
+        }
+    }
+    struct stat info;
+    if (!error && (stat(copy, &info) != 0 || !S_ISDIR(info.st_mode))) {
+        error = us_fail(US_FAILED, "'%s' is not a folder", path);
+    }
+    us_free(copy);
+    return error;
+}
+
+static struct us_error *read_open(int fd, const char *path, size_t limit, uint8_t **bytes,
+                                  size_t *size) {
+    struct stat info;
+    if (fstat(fd, &info) != 0) {
+        return us_error_from_errno(errno, "cannot read '%s'", path);
+    }
+    if (S_ISDIR(info.st_mode)) {
+        return us_fail(US_MISSING, "cannot read '%s': it is a folder", path);
+    }
+    size_t capacity = info.st_size > 0 ? (size_t)info.st_size : 4096, used = 0;
+    if (limit && capacity > limit) {
+        return us_fail(US_FAILED, "'%s' is larger than %zu bytes", path, limit);
+    }
+    uint8_t *buffer = us_malloc(capacity + 1);
+    for (;;) {
+        if (used == capacity) {
+            capacity *= 2;
+            buffer = us_realloc(buffer, capacity + 1);
+        }
+        ssize_t got = read(fd, buffer + used, capacity - used);
+        if (got == 0) {
+            break;
+        }
+        if (got < 0 && errno == EINTR) {
+            continue;
+        }
+        if (got < 0 || (limit && used + (size_t)got > limit)) {
+            struct us_error *error =
+                got < 0 ? us_error_from_errno(errno, "cannot read '%s'", path)
+                        : us_fail(US_FAILED, "'%s' is larger than %zu bytes", path, limit);
+            us_free(buffer);
+            return error;
+        }
+        used += (size_t)got;
+        if (info.st_size > 0 && used == (size_t)info.st_size) {
+            break;
+        }
+    }
+    buffer[used] = '\0';
+    *bytes = buffer;
+    *size = used;
+    return NULL;
+}
+
+struct us_error *us_read_file(const char *path, size_t limit, uint8_t **bytes, size_t *size) {
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        return us_error_from_errno(errno, "cannot read '%s'", path);
+    }
+    struct us_error *error = read_open(fd, path, limit, bytes, size);
+    close(fd);
+    return error;
+}
+
+struct us_error *us_write_begin(const char *path, char **temporary) {
+    static _Atomic unsigned counter;
+    char *folder = us_path_folder(path);
+    struct us_error *error = us_make_folders(folder);
+    us_free(folder);
+    US_TRY(error);
+    struct us_str name = {0};
+    us_str_printf(&name, "%s.%ld-%u.tmp", path, (long)getpid(),
+                  atomic_fetch_add_explicit(&counter, 1, memory_order_relaxed));
+    *temporary = us_str_take(&name);
+    return NULL;
+}
+
+static struct us_error *sync_and_rename(const char *path, const char *temporary) {
+    int fd = open(temporary, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        return us_error_from_errno(errno, "cannot write '%s'", path);
+    }
+    int failed = fsync(fd) != 0 ? errno : 0;
+    if (close(fd) != 0 && !failed) {
+        failed = errno;
+    }
+    if (!failed && rename(temporary, path) != 0) {
+        failed = errno;
+    }
+    return failed ? us_error_from_errno(failed, "cannot write '%s'", path) : NULL;
+}
+
+struct us_error *us_write_finish(const char *path, char *temporary, struct us_error *failed) {
+    struct us_error *error = failed ? failed : sync_and_rename(path, temporary);
+    if (error) {
+        unlink(temporary);
+    }
+    us_free(temporary);
+    return error;
+}
+
+static struct us_error *write_all(const char *temporary, const char *path, const uint8_t *bytes,
+                                  size_t size) {
+    int fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    if (fd < 0) {
+        return us_error_from_errno(errno, "cannot write '%s'", path);
+    }
+    struct us_error *error = NULL;
+    while (size && !error) {
+        ssize_t put = write(fd, bytes, size);
+        if (put < 0 && errno != EINTR) {
+            error = us_error_from_errno(errno, "cannot write '%s'", path);
+        } else if (put > 0) {
+            bytes += put;
+            size -= (size_t)put;
+        }
+    }
+    if (close(fd) != 0 && !error) {
+        error = us_error_from_errno(errno, "cannot write '%s'", path);
+    }
+    return error;
+}
+
+struct us_error *us_write_file(const char *path, const void *bytes, size_t size) {
+    char *temporary;
+    US_TRY(us_write_begin(path, &temporary));
+    return us_write_finish(path, temporary, write_all(temporary, path, bytes, size));
+}
