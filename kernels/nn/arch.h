@@ -1,0 +1,67 @@
+/* The architectures a face can be trained with, and the layout of their parameters.
+ *
+ * df: one encoder and one inter shared by both identities, one decoder each (image and mask).
+ * With R the resolution, e, d, m and ae the dims, conv(k, s, c) padded "same" with bias,
+ * up(c) = conv(3, 1, 4c), leaky ReLU .1, depth-to-space x2; down(c) = conv(5, 2, c), leaky ReLU .1;
+ * res(c) = conv(3, 1, c), leaky ReLU .2, conv(3, 1, c), + input, leaky ReLU .2:
+ *   encoder   down(e) down(2e) down(4e) down(8e), flatten (channel, row, column); likeness: pixel
+ *             norm x / sqrt(mean(x^2) + 1e-6) over the vector
+ *   inter     dense ae, dense r*r*ae, reshape to ae x r x r, up(ae); r = R/16 (double: R/32)
+ *   image     up(8d) res up(4d) res up(2d) res, conv(1, 1, 3), sigmoid; double: conv(1, 1, 3) and
+ *             three conv(3, 1, 3), concatenated, depth-to-space, sigmoid
+ *   mask      up(8m) up(4m) up(2m), double: up(m); conv(1, 1, 1), sigmoid
+ * Depth-to-space takes channel (2 dy + dx) C + c of the input to channel c at (2y + dy, 2x + dx).
+ * "Same" padding of an even total is symmetric; an odd one has the extra row or column at the end.
+ * Weights start glorot uniform, biases 0. The architecture is the published one of the face
+ * replacement field ("df", options "u" = likeness and "d" = double). */
+#ifndef US_KERNELS_NN_ARCH_H
+#define US_KERNELS_NN_ARCH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "kernels/nn/status.h"
+
+enum us_nn_family { US_NN_DF };
+
+struct us_nn_arch {
+    enum us_nn_family family;
+    bool likeness;                            /* option u */
+    bool doubled;                             /* option d */
+    int resolution;                           /* 32 to 640, a multiple of 16 (32 when doubled) */
+    int ae_dims, e_dims, d_dims, d_mask_dims; /* 4 to 1024 each */
+};
+
+/* NULL when the architecture can be built, else one clause that says what is wrong with it. */
+const char *us_nn_arch_problem(const struct us_nn_arch *arch);
+
+/* "df", "df-u", "df-d", "df-ud". parse sets family and options only; false: no such name. */
+const char *us_nn_arch_name(const struct us_nn_arch *arch);
+bool us_nn_arch_parse(const char *name, struct us_nn_arch *arch);
+
+/* One tensor inside a flat buffer of floats, row-major: out, in, height, width for convolutions,
+ * out, in for dense layers, out for biases (PyTorch's shapes, so that a file of slices loads
+ * there as it is). */
+struct us_nn_slice {
+    char name[56]; /* "encoder.down1.weight", "decoder_src.res0.conv1.bias" */
+    int rank;      /* 1, 2 or 4 */
+    int64_t shape[4];
+    size_t offset, count; /* in floats */
+};
+
+/* All parameters of an architecture in one flat buffer of `count` floats, without holes. */
+struct us_nn_layout {
+    struct us_nn_slice *slices;
+    int slice_count;
+    size_t count;
+};
+
+enum us_nn_status us_nn_layout_init(struct us_nn_layout *layout, const struct us_nn_arch *arch);
+void us_nn_layout_finish(struct us_nn_layout *layout);
+/* NULL when there is no slice of that name. */
+const struct us_nn_slice *us_nn_layout_find(const struct us_nn_layout *layout, const char *name);
+/* The parameters a training with this seed starts from; the same on every machine. */
+void us_nn_layout_initialise(const struct us_nn_layout *layout, uint64_t seed, float *parameters);
+
+#endif

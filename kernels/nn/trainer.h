@@ -1,0 +1,108 @@
+/* Training of a face-swapping autoencoder on the CPU.
+ *
+ *     us_nn_trainer_memory(&config, &bytes);          what creating it will take
+ *     us_nn_trainer_create(&config, &trainer);
+ *     while (...) us_nn_trainer_step(trainer, &batch, &losses);
+ *     us_nn_trainer_read(trainer, US_NN_PARAMETERS, flat);
+ *     us_nn_trainer_destroy(trainer);
+ *
+ * All memory is taken by create; a step allocates nothing. The same config, state and batches give
+ * the same bits, always, for one thread count on one kind of processor. Any thread may call, one
+ * at a time; the OpenMP thread count of the calling thread is set to config.threads. */
+#ifndef US_KERNELS_NN_TRAINER_H
+#define US_KERNELS_NN_TRAINER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "kernels/nn/arch.h"
+#include "kernels/nn/loss.h"
+#include "kernels/nn/optimizer.h"
+#include "kernels/nn/status.h"
+
+struct us_nn_trainer_config {
+    struct us_nn_arch arch;
+    struct us_nn_optimizer optimizer;
+    struct us_nn_loss_weights loss;
+    int batch;     /* faces of each side in a step, 1 to 256 */
+    int threads;   /* 1 to 256 */
+    uint64_t seed; /* of the first weights and of rate dropout */
+    bool bf16;     /* activations and multiplied weights in bfloat16; US_NN_UNSUPPORTED without
+                      processor support (us_nn_has_bf16) */
+};
+
+/* The faces of one identity: `batch` of each, encoded values (mostly 0 to 1). Borrowed. */
+struct us_nn_faces {
+    const float *inputs;  /* [batch][3][R][R], what the encoder sees (warped) */
+    const float *targets; /* [batch][3][R][R], what the decoder must make */
+    const float *masks;   /* [batch][R][R], 0 to 1, aligned with the targets */
+};
+
+struct us_nn_batch {
+    struct us_nn_faces source, destination;
+};
+
+struct us_nn_losses {
+    struct us_nn_loss_terms source, destination;
+    double total;         /* source.total + destination.total */
+    double gradient_norm; /* global, before clipping */
+    bool finite;
+};
+
+/* The flat buffers of a trainer, each laid out as us_nn_trainer_layout says. */
+enum us_nn_buffer {
+    US_NN_PARAMETERS,
+    US_NN_MOMENT1,   /* the optimizer's m */
+    US_NN_MOMENT2,   /* the optimizer's v */
+    US_NN_AVERAGE,   /* of the weights; only with optimizer.average_decay */
+    US_NN_GRADIENTS, /* of the last step; reading only */
+};
+
+enum us_nn_side { US_NN_SOURCE, US_NN_DESTINATION };
+
+struct us_nn_trainer;
+
+bool us_nn_has_bf16(void);
+
+/* NULL when a trainer can be created from this, else one clause that says what is wrong. */
+const char *us_nn_trainer_problem(const struct us_nn_trainer_config *config);
+/* Bytes of buffers that create will take (weights, optimizer, activations, scratch). */
+enum us_nn_status us_nn_trainer_memory(const struct us_nn_trainer_config *config, size_t *bytes);
+/* Parameters are initialised from the seed, moments are 0, the step count is 0. */
+enum us_nn_status us_nn_trainer_create(const struct us_nn_trainer_config *config,
+                                       struct us_nn_trainer **trainer);
+void us_nn_trainer_destroy(struct us_nn_trainer *trainer);
+
+/* Forward, loss, backward, update. US_NN_NOT_FINITE: nothing was updated or counted, losses say
+ * which term it was. */
+enum us_nn_status us_nn_trainer_step(struct us_nn_trainer *trainer, const struct us_nn_batch *batch,
+                                     struct us_nn_losses *losses);
+/* The two halves of a step, for whoever combines gradients of several trainers in between. */
+enum us_nn_status us_nn_trainer_gradients(struct us_nn_trainer *trainer,
+                                          const struct us_nn_batch *batch,
+                                          struct us_nn_losses *losses);
+enum us_nn_status us_nn_trainer_update(struct us_nn_trainer *trainer);
+/* Forward and loss only; gradient_norm is 0. */
+enum us_nn_status us_nn_trainer_evaluate(struct us_nn_trainer *trainer,
+                                         const struct us_nn_batch *batch,
+                                         struct us_nn_losses *losses);
+/* Any number of faces [count][3][R][R] through encoder, inter and one side's decoder:
+ * images [count][3][R][R] and masks [count][R][R], both 0 to 1; masks may be NULL.
+ * The swap is the destination's faces through the source's decoder. */
+enum us_nn_status us_nn_trainer_infer(struct us_nn_trainer *trainer, enum us_nn_side decoder,
+                                      const float *faces, int count, float *images, float *masks);
+
+const struct us_nn_layout *us_nn_trainer_layout(const struct us_nn_trainer *trainer);
+/* Copies a flat buffer of layout->count floats out or in, bit for bit: read, then write into
+ * another trainer of the same config (and set its step) goes on as the first would have.
+ * US_NN_BAD_CONFIG: there is no such buffer, or it may not be written. */
+enum us_nn_status us_nn_trainer_read(const struct us_nn_trainer *trainer, enum us_nn_buffer buffer,
+                                     float *flat);
+enum us_nn_status us_nn_trainer_write(struct us_nn_trainer *trainer, enum us_nn_buffer buffer,
+                                      const float *flat);
+/* Updates done so far. */
+uint64_t us_nn_trainer_steps(const struct us_nn_trainer *trainer);
+void us_nn_trainer_set_steps(struct us_nn_trainer *trainer, uint64_t steps);
+
+#endif
