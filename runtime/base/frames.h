@@ -26,6 +26,9 @@ struct us_frames {
 int us_frame_compare(struct us_frame a, struct us_frame b);
 void us_frames_finish(struct us_frames *frames);
 void us_frames_add(struct us_frames *frames, struct us_frame frame); /* any order; keeps sorted */
+/* Puts items that were appended in any order in their order, without duplicates. */
+void us_frames_sort(struct us_frames *frames);
+/* Overwrites `to`, which owns its items. */
 void us_frames_copy(const struct us_frames *from, struct us_frames *to);
 /* Index of `frame`, or -1. */
 ptrdiff_t us_frames_find(const struct us_frames *frames, struct us_frame frame);
@@ -36,9 +39,10 @@ struct us_error *us_frames_parse(const char *text, struct us_frames *frames) US_
 /* The shortest such text; takes other than 0 are written "TAKE:RANGE", joined by spaces. */
 void us_frames_print(const struct us_frames *frames, struct us_str *out);
 
-/* Patterns: "####" (as many digits as #), "%04d", "$F4", "$F"; at most one in a path; glob
- * characters
- * * ? [ ] may stand beside it and mean takes. */
+/* Patterns: "####" (as many digits as #), "%04d", "%d", "$F4", "$F" in the file name (the last one
+ * counts; folders may be called anything). A file belongs to a pattern when us_pattern_path would
+ * write its name for some number. Glob characters * ? [ ] may stand beside it, in folders too, and
+ * mean takes; a folder whose very name has such characters is found as it is. */
 bool us_pattern_has_frame(const char *pattern);
 bool us_pattern_has_takes(const char *pattern);
 /* The path of a frame. A pattern without a frame part gives itself. `take` is the glob's expansion
@@ -47,7 +51,8 @@ char *us_pattern_path(const char *pattern, int32_t number);
 /* Expands the glob over what is on disk: patterns without glob characters, sorted, one a take.
  * Empty when nothing matches. The array and its items are us_malloc'ed. */
 struct us_error *us_pattern_takes(const char *pattern, char ***takes, size_t *count) US_NODISCARD;
-/* Frames on disk that match a pattern (no glob), added to `frames` with that take. */
+/* Frames on disk that match a pattern (no glob), added to `frames` with that take. A pattern
+ * without a frame part is frame 0 when the file is there. A missing folder is an error. */
 struct us_error *us_pattern_scan(const char *pattern, int32_t take,
                                  struct us_frames *frames) US_NODISCARD;
 
