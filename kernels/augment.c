@@ -24,9 +24,15 @@ static uint32_t next_word(struct numbers *n) {
     return n->words[n->drawn++ % 4];
 }
 
-static double unit(struct numbers *n) { return (double)us_philox_unit(next_word(n)); }
-static double both_ways(struct numbers *n, double range) { return (2 * unit(n) - 1) * range; }
-static double bell(struct numbers *n) { return (unit(n) + unit(n) + unit(n)) / 1.5 - 1; }
+static double unit(struct numbers *n) {
+    return (double)us_philox_unit(next_word(n));
+}
+static double both_ways(struct numbers *n, double range) {
+    return (2 * unit(n) - 1) * range;
+}
+static double bell(struct numbers *n) {
+    return (unit(n) + unit(n) + unit(n)) / 1.5 - 1;
+}
 
 static struct numbers numbers_of(uint64_t seed, uint32_t stream, uint64_t step, uint32_t slot) {
     return (struct numbers){.seed = seed, .step = step, .stream = stream, .slot = slot};
@@ -127,7 +133,9 @@ static lanes sample(const lanes *padded, int size, float x, float y) {
     return sum;
 }
 
-static int within(int i, int size) { return i < 0 ? 0 : i >= size ? size - 1 : i; }
+static int within(int i, int size) {
+    return i < 0 ? 0 : i >= size ? size - 1 : i;
+}
 
 static void unpack(const uint16_t *face, int size, lanes *padded) {
     const int stride = size + 2 * PADDING;

@@ -28,11 +28,11 @@ struct us_augment_ranges {
 enum { US_AUGMENT_NODES = 9 }; /* of the finest warp, each way */
 
 struct us_augment_draw {
-    float affine[6]; /* target pixel -> face pixel */
-    int cells;       /* of the warp; 0: none */
+    float affine[6];                                    /* target pixel -> face pixel */
+    int cells;                                          /* of the warp; 0: none */
     float moves[US_AUGMENT_NODES][US_AUGMENT_NODES][2]; /* of the nodes, in pixels */
     float light[3];                                     /* added to R, G, B */
-    float colour[3][4]; /* the input's R, G, B from R, G, B, 1 */
+    float colour[3][4];                                 /* the input's R, G, B from R, G, B, 1 */
     bool recolour;
 };
 

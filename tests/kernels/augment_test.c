@@ -34,10 +34,8 @@ static struct made *make(const struct us_augment_ranges *ranges, uint64_t seed, 
     struct us_augment_job *jobs = us_calloc((size_t)count, sizeof *jobs);
     float *scratch = us_calloc((size_t)threads * us_augment_scratch(SIZE), sizeof *scratch);
     for (int i = 0; i < count; i++) {
-        jobs[i] = (struct us_augment_job){.face = face,
-                                          .input = made[i].input,
-                                          .target = made[i].target,
-                                          .mask = made[i].mask};
+        jobs[i] = (struct us_augment_job){
+            .face = face, .input = made[i].input, .target = made[i].target, .mask = made[i].mask};
         us_augment_draw(ranges, SIZE, seed, 0, step, (uint32_t)i, &jobs[i].draw);
     }
     us_augment_run(jobs, (size_t)count, SIZE, threads, scratch);
