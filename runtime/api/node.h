@@ -50,7 +50,9 @@ struct us_node_type {
                              a witness of its digest */
     bool reloads; /* running it costs no more than reading a cached copy (exr_read): its results
                      are not stored, and running it again to get pixels is no rerun */
-    bool writes;  /* its single output, US_FILE, is written to `destination`, which must stay as
+    bool keyed_by_frame; /* the result depends on the frame number itself (generators) */
+    bool keyed_by_names; /* the result shows the names of the nodes above (contact sheets) */
+    bool writes; /* its single output, US_FILE, is written to `destination`, which must stay as
                      written */
 
     /* All optional but run. `params` is the filled params struct; none of these may print. */

@@ -1,0 +1,211 @@
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "runtime/base/mem.h"
+#include "runtime/exec/run_internal.h"
+
+static void add_field(struct us_str *fields, const char *name, const char *value, size_t size) {
+    uint32_t lengths[2] = {(uint32_t)strlen(name), (uint32_t)size};
+    us_str_append_bytes(fields, &lengths[0], 4);
+    us_str_append_bytes(fields, name, lengths[0]);
+    us_str_append_bytes(fields, &lengths[1], 4);
+    us_str_append_bytes(fields, value, size);
+}
+
+static void add_text(struct us_str *fields, const char *prefix, const char *name,
+                     const char *value) {
+    struct us_str full = {0};
+    us_str_printf(&full, "%s%s", prefix, name);
+    add_field(fields, us_str_text(&full), value, strlen(value));
+    us_str_finish(&full);
+}
+
+static bool next_bytes(const char *fields, size_t size, size_t *at, const char **bytes,
+                       size_t *length) {
+    uint32_t stated;
+    if (size - *at < sizeof stated) {
+        return false;
+    }
+    memcpy(&stated, fields + *at, sizeof stated);
+    if (size - *at - sizeof stated < stated) {
+        return false;
+    }
+    *bytes = fields + *at + sizeof stated;
+    *length = stated;
+    *at += sizeof stated + stated;
+    return true;
+}
+
+bool next_field(const char *fields, size_t size, size_t *at, struct field *field) {
+    return next_bytes(fields, size, at, &field->name, &field->name_size) &&
+           next_bytes(fields, size, at, &field->value, &field->value_size);
+}
+
+/* The shortest decimal text that reads back as the same double; -0 is 0, every NaN is "unset". */
+static void print_double(struct us_str *out, double value) {
+    char text[40] = "unset";
+    for (int digits = 15; value == value && digits <= 17; digits++) {
+        snprintf(text, sizeof text, "%.*g", digits, value + 0.0);
+        if (strtod(text, NULL) == value) {
+            break;
+        }
+    }
+    us_str_append(out, text);
+}
+
+static void print_strings(struct us_str *out, const struct us_strings *strings) {
+    us_str_append(out, "[");
+    for (size_t i = 0; i < strings->count; i++) {
+        us_str_printf(out, "%s%zu:%s", i ? ", " : "", strlen(strings->items[i]), strings->items[i]);
+    }
+    us_str_append(out, "]");
+}
+
+static bool print_param(struct us_str *out, const struct us_param *param, const void *params) {
+    const void *at = (const char *)params + param->offset;
+    switch (param->type) {
+    case US_PARAM_BOOL:
+        us_str_append(out, *(const bool *)at ? "true" : "false");
+        return !param->neutral || *(const bool *)at != (param->number != 0);
+    case US_PARAM_INT:
+        us_str_printf(out, "%" PRId64, *(const int64_t *)at);
+        return !param->neutral || (double)*(const int64_t *)at != param->number;
+    case US_PARAM_DOUBLE:
+        print_double(out, *(const double *)at);
+        return !param->neutral || *(const double *)at != param->number;
+    case US_PARAM_STRING:
+    case US_PARAM_CHOICE: {
+        const char *text = *(const char *const *)at;
+        us_str_append(out, text ? text : "unset");
+        return !param->neutral || (text && (!param->text || strcmp(text, param->text) != 0));
+    }
+    case US_PARAM_STRINGS:
+        print_strings(out, at);
+        return !param->neutral || ((const struct us_strings *)at)->count != 0;
+    default:
+        return false;
+    }
+}
+
+static void add_params(struct us_str *fields, const struct us_node *node, const void *params,
+                       bool for_workspace) {
+    struct us_str value = {0};
+    for (const struct us_param *param = node->type->params; param && param->name; param++) {
+        us_str_clear(&value);
+        bool out = param->role == US_UNKEYED || (param->role == US_EXTENDING && for_workspace);
+        if (!out && print_param(&value, param, params)) {
+            add_text(fields, "param.", param->name, us_str_text(&value));
+        }
+    }
+    us_str_finish(&value);
+}
+
+static struct us_error *add_sources(struct us_run *run, const struct task *task, const void *params,
+                                    struct us_str *fields) {
+    const struct us_node *node = task_node(run, task);
+    if (!node->type->sources) {
+        return NULL;
+    }
+    struct us_arena arena = {0};
+    struct us_sources sources = {.arena = &arena};
+    struct us_error *error = node->type->sources(params, task->frame, &sources);
+    for (size_t i = 0; !error && i < sources.count; i++) {
+        struct us_digest digest;
+        char hex[US_DIGEST_HEX];
+        error = run->store->ops->file_digest(run->store, sources.items[i].path, &digest);
+        if (error && sources.items[i].hint) {
+            error = us_error_hint(error, "%s", sources.items[i].hint);
+        }
+        if (!error) {
+            add_text(fields, "source.", sources.items[i].role, us_digest_hex(&digest, hex));
+        }
+    }
+    us_arena_finish(&arena);
+    return error ? task_error(run, task, error) : NULL;
+}
+
+static void identity_of(const struct us_run *run, const struct input_ref *ref, bool plan,
+                        struct us_hasher *hasher) {
+    const struct task *above = &run->tasks[ref->task];
+    if (plan) {
+        us_hasher_digest(hasher, &above->plan_key);
+        us_hasher_int(hasher, ref->port);
+    } else {
+        us_hasher_digest(hasher, &above->digests[ref->port]);
+    }
+}
+
+/* One value: its identity. Several: a hash over entries, frames (relative to the task's) and
+ * identities, so that neither order nor grouping can be mistaken. */
+static void add_input(const struct us_run *run, const struct task *task, int port, bool plan,
+                      struct us_arena *arena, struct us_str *fields) {
+    const struct us_node *node = task_node(run, task);
+    const struct us_port *table = &node->type->inputs[port];
+    size_t count;
+    struct input_ref *refs = task_inputs(run, task, port, arena, &count);
+    struct us_hasher *hasher = us_hasher_create();
+    bool many = table->reach != US_THIS_FRAME || table->list || !node->type->per_frame;
+    for (size_t i = 0; i < count; i++) {
+        if (many) {
+            struct us_frame frame = run->tasks[refs[i].task].frame;
+            us_hasher_int(hasher, refs[i].entry);
+            us_hasher_int(hasher, frame.take - task->frame.take);
+            us_hasher_int(hasher, frame.number - task->frame.number);
+        }
+        if (node->type->keyed_by_names) {
+            us_hasher_string(hasher, task_node(run, &run->tasks[refs[i].task])->name);
+        }
+        identity_of(run, &refs[i], plan, hasher);
+    }
+    struct us_digest digest = us_hasher_finish(hasher);
+    us_hasher_destroy(hasher);
+    char hex[US_DIGEST_HEX];
+    add_text(fields, "input.", table->name, count ? us_digest_hex(&digest, hex) : "none");
+}
+
+static struct us_error *make_fields(struct us_run *run, const struct task *task, bool plan,
+                                    bool for_workspace, struct us_str *fields) {
+    const struct us_node *node = task_node(run, task);
+    struct us_arena arena = {0};
+    void *params = us_arena_alloc(&arena, node->type->params_size + 1);
+    if (node->type->params_size) {
+        us_node_params_at(node, task->frame, params);
+    }
+    struct us_str text = {0};
+    us_str_printf(&text, "%s version %u", node->type->name, node->type->version);
+    add_text(fields, "", "type", us_str_text(&text));
+    add_params(fields, node, params, for_workspace);
+    bool by_frame = node->type->keyed_by_frame || (node->type->frames && !node->type->sources);
+    if (node->type->per_frame && by_frame) {
+        us_str_clear(&text);
+        us_str_printf(&text, "%d:%d", task->frame.take, task->frame.number);
+        add_text(fields, "", "frame", us_str_text(&text));
+    }
+    struct us_error *error = add_sources(run, task, params, fields);
+    for (int port = 0; !error && port < us_port_count(node->type->inputs); port++) {
+        add_input(run, task, port, plan, &arena, fields);
+    }
+    us_str_finish(&text);
+    us_arena_finish(&arena);
+    return error;
+}
+
+struct us_error *plan_fields(struct us_run *run, const struct task *task, struct us_str *fields) {
+    return make_fields(run, task, true, false, fields);
+}
+
+struct us_error *action_fields(struct us_run *run, const struct task *task, bool for_workspace,
+                               struct us_str *fields) {
+    return make_fields(run, task, false, for_workspace, fields);
+}
+
+struct us_digest key_of(const char *domain, const struct us_str *fields) {
+    struct us_hasher *hasher = us_hasher_create();
+    us_hasher_string(hasher, domain);
+    us_hasher_blob(hasher, fields->data, fields->length);
+    struct us_digest key = us_hasher_finish(hasher);
+    us_hasher_destroy(hasher);
+    return key;
+}

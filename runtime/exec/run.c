@@ -1,0 +1,120 @@
+#include "runtime/api/run.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "runtime/base/mem.h"
+#include "runtime/exec/run_internal.h"
+
+static void warn(void *context, const char *message) {
+    struct us_run *run = context;
+    struct us_event event = {.kind = US_EVENT_WARNING, .status = message};
+    send_event(run, NULL, &event);
+}
+
+static void set_limits(struct us_run *run) {
+    long cpus = sysconf(_SC_NPROCESSORS_ONLN), pages = sysconf(_SC_PHYS_PAGES);
+    run->slots = run->options.threads > 0 ? run->options.threads : (int)(cpus > 0 ? cpus : 1);
+    run->free_slots = run->slots;
+    size_t memory = run->options.memory_bytes;
+    if (!memory) {
+        memory = (size_t)(pages > 0 ? pages : 262144) * (size_t)sysconf(_SC_PAGESIZE) / 4 * 3;
+    }
+    run->memory_limit = memory / 3; /* values kept at hand; the rest is for tasks at work */
+}
+
+struct us_error *us_run_create(struct us_graph *graph, struct us_store *store,
+                               const struct us_run_options *options, struct us_run **out) {
+    struct us_run *run = us_calloc(1, sizeof *run);
+    run->graph = graph;
+    run->store = store;
+    run->options = *options;
+    pthread_mutex_init(&run->lock, NULL);
+    pthread_mutex_init(&run->event_lock, NULL);
+    pthread_cond_init(&run->changed, NULL);
+    set_limits(run);
+    char *full = realpath(graph->path, NULL);
+    run->identity = us_arena_strdup(&run->arena, full ? full : graph->path);
+    free(full);
+    store->warn = warn;
+    store->warn_context = run;
+    struct us_error *error = build_tasks(run);
+    if (!error) {
+        error = make_plan(run);
+    }
+    if (error) {
+        us_run_destroy(run);
+        return error;
+    }
+    *out = run;
+    return NULL;
+}
+
+void us_run_destroy(struct us_run *run) {
+    if (!run) {
+        return;
+    }
+    run->store->warn = NULL;
+    if (run->tasks) {
+        drop_values(run);
+    }
+    for (size_t i = 0; run->nodes && i < run->graph->node_count; i++) {
+        us_frames_finish(&run->nodes[i].frames);
+    }
+    us_free(run->tasks);
+    us_free(run->heap);
+    pthread_mutex_destroy(&run->lock);
+    pthread_mutex_destroy(&run->event_lock);
+    pthread_cond_destroy(&run->changed);
+    us_arena_finish(&run->arena);
+    us_free(run);
+}
+
+size_t us_run_plan_count(const struct us_run *run) {
+    return run->plan_count;
+}
+
+struct us_plan_entry us_run_plan_entry(struct us_run *run, size_t index) {
+    const struct task *task = &run->tasks[run->plan[index]];
+    const struct us_node *node = task_node(run, task);
+    return (struct us_plan_entry){
+        .node = node,
+        .frame = task->frame,
+        .per_frame = node->type->per_frame,
+        .label = task_label(run, task, &run->arena),
+        .run = task->run,
+        .maybe = task->maybe,
+        .why = task->why ? task->why : "",
+        .seconds = (double)task->seconds,
+    };
+}
+
+struct us_error *us_run_execute(struct us_run *run, struct us_summary *summary) {
+    double begun = now_seconds();
+    struct us_error *error = schedule_run(run);
+    run->summary.seconds = now_seconds() - begun;
+    *summary = run->summary;
+    return error;
+}
+
+void us_run_cancel(struct us_run *run) {
+    atomic_store(&run->cancelled, true);
+}
+
+void send_event(struct us_run *run, const struct task *task, struct us_event *event) {
+    if (!run->options.event) {
+        return;
+    }
+    pthread_mutex_lock(&run->event_lock);
+    struct us_arena arena = {0};
+    if (task) {
+        event->node = task_node(run, task);
+        event->frame = task->frame;
+        event->per_frame = event->node->type->per_frame;
+        event->label = task_label(run, task, &arena);
+    }
+    run->options.event(run->options.context, event);
+    us_arena_finish(&arena);
+    pthread_mutex_unlock(&run->event_lock);
+}

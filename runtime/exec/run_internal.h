@@ -1,0 +1,218 @@
+/* Inside of a run, shared by the files of runtime/exec.
+ *
+ * Tasks stand in one array, node by node, frame by frame; edges are not stored but computed from
+ * the graph (each_input, each_consumer). While planning one thread works; while executing `lock`
+ * guards everything marked (lock). */
+#ifndef US_RUNTIME_EXEC_RUN_INTERNAL_H
+#define US_RUNTIME_EXEC_RUN_INTERNAL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "runtime/api/run.h"
+#include "runtime/api/task.h"
+#include "runtime/base/arena.h"
+#include "runtime/base/str.h"
+
+enum { NO_TASK = 0x7fffffff, MAX_OUTPUTS = 16, MAX_WITNESSES = 16 };
+
+struct task {
+    uint32_t node;
+    struct us_frame frame;
+    struct us_digest plan_key;
+    struct us_digest *digests; /* one an output; NULL until known */
+    struct us_value **values;  /* one an output; NULL, or entries NULL, when not in memory (lock) */
+    uint64_t last_use;         /* of the values (lock) */
+    const char *why;           /* in the arena; NULL when cached for no reason to tell */
+    uint32_t waiting;          /* inputs that still have to run (lock) */
+    float seconds;             /* from history; 0: unknown */
+    uint8_t state;             /* enum us_task_state (lock) */
+    bool needed;               /* in the closure of the targets */
+    bool resolved;             /* the plan has decided about it */
+    bool run;                  /* decided: runs, or may run */
+    bool maybe;                /* only if something above really changes */
+    bool forced;               /* volatile and gone: made anew, with everything below it */
+    bool alias;                /* found by action key: its plan key wants a record too */
+    bool busy;                 /* a thread is loading or remaking its values (lock) */
+};
+
+struct node_tasks {
+    uint32_t first, count;
+    struct us_frames frames; /* of a per-frame node */
+    double priority;         /* seconds to the end of the longest path below */
+    bool volatile_above;     /* it, or a node above, is volatile */
+};
+
+/* One input value of a task. */
+struct input_ref {
+    uint32_t task, port; /* the producer and its output */
+    uint32_t entry;      /* which list entry */
+};
+
+struct source_file {
+    const char *role, *path, *hint;
+};
+
+struct us_sources {
+    struct us_arena *arena;
+    struct source_file *items;
+    size_t count, capacity;
+};
+
+struct us_run {
+    struct us_graph *graph;
+    struct us_store *store;
+    struct us_run_options options;
+    struct us_arena arena; /* planning only: one thread */
+    struct node_tasks *nodes;
+    struct task *tasks;
+    uint32_t task_count;
+    uint32_t *plan; /* needed tasks, in order */
+    size_t plan_count;
+    const char *identity; /* the graph file's full path, which names its history */
+
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    uint32_t *heap; /* ready tasks by priority (lock) */
+    size_t heap_count;
+    size_t unfinished, running;       /* (lock) */
+    int slots, free_slots;            /* (lock) */
+    size_t memory_used, memory_limit; /* of values (lock) */
+    uint64_t clock;                   /* for last_use (lock) */
+    struct us_summary summary;        /* (lock) */
+    atomic_bool cancelled;            /* by us_run_cancel */
+    atomic_bool stopping;             /* a node failed and keep_going is off, or cancelled */
+
+    pthread_mutex_t event_lock;
+};
+
+/* A task while it runs; made by execute_task, handed to the node. */
+struct us_task {
+    struct us_run *run;
+    struct task *task;
+    const struct us_node *node;
+    void *params;
+    struct us_arena arena;
+    struct input_ref **inputs; /* one array a port */
+    size_t *input_counts;
+    struct us_value ***loaded; /* borrowed values, beside inputs */
+    struct us_value **outputs;
+    struct us_sources sources;
+    char *destination, *workspace;
+    struct us_digest workspace_key;
+    int threads;
+    double last_progress;
+    char status[256];
+};
+
+/* -- tasks.c: from nodes to tasks */
+struct us_error *build_tasks(struct us_run *run) US_NODISCARD;
+const struct us_node *task_node(const struct us_run *run, const struct task *task);
+/* Inputs at one port, in order; the array is in `arena`. */
+struct input_ref *task_inputs(const struct us_run *run, const struct task *task, int port,
+                              struct us_arena *arena, size_t *count);
+typedef void task_visitor(struct us_run *run, struct task *task, void *context);
+/* Visits every task that reads an output of `task`; a consumer may come twice. */
+void each_consumer(struct us_run *run, const struct task *task, task_visitor *visit, void *context);
+/* Visits every input task; an input may come twice. */
+void each_input(struct us_run *run, const struct task *task, task_visitor *visit, void *context);
+/* "plate.crop@1001", "actor.crop@take2:1001", "model"; in `arena`. */
+const char *task_label(const struct us_run *run, const struct task *task, struct us_arena *arena);
+/* Wraps an error with node, type, frame and place. */
+struct us_error *task_error(const struct us_run *run, const struct task *task,
+                            struct us_error *error) US_NODISCARD;
+
+/* -- key.c: identity */
+/* The parts of a key: name and value texts, each with a 4-byte length, in order. */
+struct us_error *plan_fields(struct us_run *run, const struct task *task,
+                             struct us_str *fields) US_NODISCARD;
+/* Needs the digests of every input; `for_workspace` leaves US_EXTENDING parameters out. */
+struct us_error *action_fields(struct us_run *run, const struct task *task, bool for_workspace,
+                               struct us_str *fields) US_NODISCARD;
+struct us_digest key_of(const char *domain, const struct us_str *fields);
+struct field {
+    const char *name, *value;
+    size_t name_size, value_size;
+};
+/* The field at *at, which moves on; false at the end or when a length does not fit. */
+bool next_field(const char *fields, size_t size, size_t *at, struct field *field);
+
+/* -- record.c: what is kept of a result */
+struct witness {
+    struct us_digest plan_key, digest;
+};
+
+struct record {
+    size_t output_count;
+    struct us_digest outputs[MAX_OUTPUTS];
+    size_t witness_count;
+    struct witness witnesses[MAX_WITNESSES];
+    double seconds;
+};
+
+struct us_error *load_record(struct us_run *run, const struct us_digest *key, size_t outputs,
+                             struct record *record, bool *found) US_NODISCARD;
+struct us_error *store_record(struct us_run *run, const struct us_digest *key,
+                              const struct record *record, const struct us_str *fields,
+                              bool *won) US_NODISCARD;
+/* Fills in the volatile results above the task, with their digests now. */
+void collect_witnesses(struct us_run *run, const struct task *task, struct record *record);
+struct us_error *witnesses_stand(struct us_run *run, const struct record *record,
+                                 bool *stand) US_NODISCARD;
+
+/* -- history.c: what is remembered about the last result of node@frame (in the index) */
+struct history {
+    uint8_t *bytes; /* us_malloc'ed; NULL when there is none */
+    double seconds;
+    int64_t when; /* seconds since 1970 */
+    struct us_digest plan_key;
+    const char *why, *fields;
+    size_t why_size, fields_size;
+};
+void history_recall(struct us_run *run, const struct task *task, struct history *history);
+void history_finish(struct history *history);
+void history_remember(struct us_run *run, const struct task *task, const struct us_str *fields,
+                      double seconds);
+/* Makes the state that was found cached the last one remembered, so that the next difference is
+ * told from it. */
+void history_touch(struct us_run *run, const struct task *task);
+/* A sentence on why the record of a task cannot serve; in the arena. */
+const char *why_miss(struct us_run *run, const struct task *task);
+/* The first difference between a history and the plan fields now, one clause in the arena; NULL
+ * when there is none. */
+const char *first_difference(struct us_run *run, const struct task *task,
+                             const struct history *history, const struct us_str *fields);
+
+/* -- plan.c */
+struct us_error *make_plan(struct us_run *run) US_NODISCARD;
+/* True when the file of a `writes` task is there with the content its digest says. */
+bool destination_stands(struct us_run *run, const struct task *task, const char **why);
+/* The file a `writes` task makes; us_malloc'ed. */
+char *task_destination(const struct us_run *run, const struct task *task);
+void set_digests(struct us_run *run, struct task *task, const struct us_digest *digests);
+
+/* -- execute.c: one task on this thread */
+/* Runs it, or finds its result after all (*cached); sets digests. Called without the lock. */
+struct us_error *execute_task(struct us_run *run, struct task *task, int threads, bool *cached,
+                              double *seconds) US_NODISCARD;
+/* Gives the plan key of a task that was found by its action key a record of its own. */
+struct us_error *alias_task(struct us_run *run, struct task *task) US_NODISCARD;
+/* Runs the node of a task whose digests are known, to get its values back. */
+struct us_error *remake_values(struct us_run *run, struct task *task) US_NODISCARD;
+
+/* -- value_tier.c: values in memory */
+/* A value of a finished or cached task: from memory, the cache, its file, or by running it again.
+ * The caller gets a reference. */
+struct us_error *load_value(struct us_run *run, struct task *task, uint32_t port,
+                            struct us_value **value) US_NODISCARD;
+/* Keeps a value in memory (takes a reference of its own) and drops old ones over the budget. */
+void keep_value(struct us_run *run, struct task *task, uint32_t port, struct us_value *value);
+void drop_values(struct us_run *run);
+
+/* -- schedule.c */
+struct us_error *schedule_run(struct us_run *run) US_NODISCARD;
+
+void send_event(struct us_run *run, const struct task *task, struct us_event *event);
+double now_seconds(void); /* monotonic */
+
+#endif

@@ -1,0 +1,254 @@
+#include <string.h>
+
+#include "runtime/base/mem.h"
+#include "runtime/exec/run_internal.h"
+
+/* Legal moves of a task's state; everything else is our own fault. */
+static const uint8_t legal[8] = {
+    [US_TASK_WAITING] =
+        1 << US_TASK_READY | 1 << US_TASK_CACHED | 1 << US_TASK_SKIPPED | 1 << US_TASK_CANCELLED,
+    [US_TASK_READY] = 1 << US_TASK_RUNNING | 1 << US_TASK_CANCELLED,
+    [US_TASK_RUNNING] = 1 << US_TASK_DONE | 1 << US_TASK_CACHED | 1 << US_TASK_FAILED |
+                        (uint8_t)(1 << US_TASK_CANCELLED),
+};
+
+static void task_move(struct task *task, enum us_task_state to) {
+    if (!(legal[task->state] >> to & 1)) {
+        US_BUG("a task moves from state %d to %d", task->state, (int)to);
+    }
+    task->state = (uint8_t)to;
+}
+
+/* Longest path first; then upstream first; then frames in order. */
+static bool before(const struct us_run *run, uint32_t a, uint32_t b) {
+    double x = run->nodes[run->tasks[a].node].priority, y = run->nodes[run->tasks[b].node].priority;
+    return x != y ? x > y : a < b;
+}
+
+static void heap_push(struct us_run *run, uint32_t task) {
+    size_t at = run->heap_count++;
+    while (at && before(run, task, run->heap[(at - 1) / 2])) {
+        run->heap[at] = run->heap[(at - 1) / 2];
+        at = (at - 1) / 2;
+    }
+    run->heap[at] = task;
+}
+
+static uint32_t heap_pop(struct us_run *run) {
+    uint32_t top = run->heap[0], last = run->heap[--run->heap_count];
+    size_t at = 0;
+    for (;;) {
+        size_t child = 2 * at + 1;
+        if (child >= run->heap_count) {
+            break;
+        }
+        if (child + 1 < run->heap_count && before(run, run->heap[child + 1], run->heap[child])) {
+            child++;
+        }
+        if (!before(run, run->heap[child], last)) {
+            break;
+        }
+        run->heap[at] = run->heap[child];
+        at = child;
+    }
+    run->heap[at] = last;
+    return top;
+}
+
+static int slots_of(const struct us_run *run, const struct task *task) {
+    const struct us_node *node = task_node(run, task);
+    struct us_needs needs = {.threads = 1};
+    if (node->type->needs) {
+        node->type->needs(node->params, &needs);
+    }
+    int slots = needs.threads == 0 ? 1 : needs.threads;
+    return slots < 0 || slots > run->slots ? run->slots : slots;
+}
+
+static void count_input(struct us_run *run, struct task *input, void *context) {
+    struct task *task = context;
+    (void)run;
+    task->waiting += input->run;
+}
+
+static void set_priorities(struct us_run *run) {
+    for (uint32_t i = run->graph->node_count == 0 ? 0 : (uint32_t)run->graph->node_count;
+         i-- > 0;) {
+        struct node_tasks *tasks = &run->nodes[i];
+        double longest = 0.01;
+        for (uint32_t k = 0; k < tasks->count; k++) {
+            double seconds = (double)run->tasks[tasks->first + k].seconds;
+            longest = seconds > longest ? seconds : longest;
+        }
+        tasks->priority += longest;
+        const struct us_node *node = &run->graph->nodes[i];
+        for (int port = 0; port < us_port_count(node->type->inputs); port++) {
+            for (size_t k = 0; k < node->inputs[port].count; k++) {
+                struct node_tasks *above = &run->nodes[node->inputs[port].links[k].node];
+                above->priority =
+                    above->priority > tasks->priority ? above->priority : tasks->priority;
+            }
+        }
+    }
+}
+
+static struct us_error *start_cached(struct us_run *run, struct task *task) {
+    if (task->alias) {
+        US_TRY(alias_task(run, task));
+    } else {
+        history_touch(run, task);
+    }
+    task_move(task, US_TASK_CACHED);
+    run->summary.cached++;
+    struct us_event event = {.kind = US_EVENT_CACHED};
+    send_event(run, task, &event);
+    return NULL;
+}
+
+static struct us_error *start(struct us_run *run) {
+    set_priorities(run);
+    run->heap = us_malloc((run->plan_count + 1) * sizeof *run->heap);
+    for (size_t i = 0; i < run->plan_count; i++) {
+        struct task *task = &run->tasks[run->plan[i]];
+        if (!task->run) {
+            US_TRY(start_cached(run, task));
+            continue;
+        }
+        task->waiting = 0;
+        each_input(run, task, count_input, task);
+        run->unfinished++;
+        if (task->waiting == 0) {
+            task_move(task, US_TASK_READY);
+            heap_push(run, run->plan[i]);
+        }
+    }
+    return NULL;
+}
+
+static void skip_below(struct us_run *run, struct task *task, void *context) {
+    if (!task->run || task->state != US_TASK_WAITING) {
+        return;
+    }
+    task_move(task, US_TASK_SKIPPED);
+    run->summary.skipped++;
+    run->unfinished--;
+    struct us_event event = {.kind = US_EVENT_SKIPPED};
+    send_event(run, task, &event);
+    each_consumer(run, task, skip_below, context);
+}
+
+static void input_done(struct us_run *run, struct task *task, void *context) {
+    (void)context;
+    if (task->run && task->state == US_TASK_WAITING && --task->waiting == 0) {
+        task_move(task, US_TASK_READY);
+        heap_push(run, (uint32_t)(task - run->tasks));
+    }
+}
+
+static void note_failure(struct us_run *run, struct task *task, struct us_error *error) {
+    bool cancelled = us_error_is(error, US_CANCELLED);
+    task_move(task, cancelled ? US_TASK_CANCELLED : US_TASK_FAILED);
+    if (cancelled) {
+        run->summary.cancelled++;
+    } else {
+        run->summary.failed++;
+        int status = us_code_status(error->code);
+        run->summary.status = run->summary.status ? run->summary.status : status;
+        if (!run->options.keep_going) {
+            atomic_store(&run->stopping, true);
+        }
+    }
+    struct us_event event = {.kind = US_EVENT_FAILED, .error = error};
+    if (!cancelled) {
+        send_event(run, task, &event);
+    }
+    each_consumer(run, task, skip_below, NULL);
+    us_error_free(error);
+}
+
+static void finish(struct us_run *run, struct task *task, struct us_error *error, bool cached) {
+    if (error) {
+        note_failure(run, task, error);
+    } else {
+        task_move(task, cached ? US_TASK_CACHED : US_TASK_DONE);
+        run->summary.ran += !cached;
+        run->summary.cached += cached;
+        each_consumer(run, task, input_done, NULL);
+    }
+    run->unfinished--;
+}
+
+static bool stopped(const struct us_run *run) {
+    return atomic_load(&run->stopping) || atomic_load(&run->cancelled);
+}
+
+static bool can_start(const struct us_run *run) {
+    return run->heap_count && run->free_slots >= slots_of(run, &run->tasks[run->heap[0]]);
+}
+
+/* A worker's life. The head of the queue is never overtaken, so that a task that wants many slots
+ * is not starved by small ones. */
+static void *work(void *context) {
+    struct us_run *run = context;
+    pthread_mutex_lock(&run->lock);
+    while (run->unfinished && !(stopped(run))) {
+        if (!can_start(run)) {
+            struct timespec until;
+            clock_gettime(CLOCK_REALTIME, &until);
+            until.tv_nsec += 100000000; /* a signal handler cannot wake us */
+            until.tv_sec += until.tv_nsec / 1000000000;
+            until.tv_nsec %= 1000000000;
+            pthread_cond_timedwait(&run->changed, &run->lock, &until);
+            continue;
+        }
+        struct task *task = &run->tasks[heap_pop(run)];
+        int slots = slots_of(run, task);
+        task_move(task, US_TASK_RUNNING);
+        run->free_slots -= slots;
+        run->running++;
+        pthread_mutex_unlock(&run->lock);
+        bool cached;
+        double seconds;
+        struct us_error *error = execute_task(run, task, slots, &cached, &seconds);
+        pthread_mutex_lock(&run->lock);
+        run->free_slots += slots;
+        run->running--;
+        finish(run, task, error, cached);
+        pthread_cond_broadcast(&run->changed);
+    }
+    pthread_mutex_unlock(&run->lock);
+    return NULL;
+}
+
+static void cancel_rest(struct us_run *run) {
+    for (size_t i = 0; i < run->plan_count; i++) {
+        struct task *task = &run->tasks[run->plan[i]];
+        if (task->state == US_TASK_WAITING || task->state == US_TASK_READY) {
+            task_move(task, US_TASK_CANCELLED);
+            run->summary.cancelled++;
+        }
+    }
+    run->summary.skipped += run->summary.cancelled;
+}
+
+struct us_error *schedule_run(struct us_run *run) {
+    US_TRY(start(run));
+    enum { MOST = 256 };
+    pthread_t threads[MOST];
+    int count = 0;
+    while (run->unfinished && count < run->slots && count < MOST &&
+           pthread_create(&threads[count], NULL, work, run) == 0) {
+        count++;
+    }
+    if (run->unfinished && count == 0) {
+        return us_fail(US_RETRY, "cannot start a thread");
+    }
+    for (int i = 0; i < count; i++) {
+        pthread_join(threads[i], NULL);
+    }
+    cancel_rest(run);
+    if (atomic_load(&run->cancelled)) {
+        run->summary.status = us_code_status(US_CANCELLED);
+    }
+    return NULL;
+}

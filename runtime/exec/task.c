@@ -1,0 +1,147 @@
+#include "runtime/api/task.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "runtime/base/mem.h"
+#include "runtime/base/path.h"
+#include "runtime/exec/run_internal.h"
+
+const void *us_task_params(const struct us_task *task) {
+    return task->params;
+}
+
+struct us_frame us_task_frame(const struct us_task *task) {
+    return task->task->frame;
+}
+
+size_t us_task_input_count(const struct us_task *task, int port) {
+    return task->input_counts[port];
+}
+
+static const struct input_ref *input_at(const struct us_task *task, int port, size_t index) {
+    if (index >= task->input_counts[port]) {
+        US_BUG("%s asks for input %zu of port %d, which has %zu", task->node->type->name, index,
+               port, task->input_counts[port]);
+    }
+    return &task->inputs[port][index];
+}
+
+struct us_frame us_task_input_frame(const struct us_task *task, int port, size_t index) {
+    const struct task *above = &task->run->tasks[input_at(task, port, index)->task];
+    return task_node(task->run, above)->type->per_frame ? above->frame : task->task->frame;
+}
+
+size_t us_task_input_entry(const struct us_task *task, int port, size_t index) {
+    return input_at(task, port, index)->entry;
+}
+
+const char *us_task_input_name(struct us_task *task, int port, size_t index) {
+    return task_label(task->run, &task->run->tasks[input_at(task, port, index)->task],
+                      &task->arena);
+}
+
+struct us_digest us_task_input_digest(const struct us_task *task, int port, size_t index) {
+    const struct input_ref *ref = input_at(task, port, index);
+    return task->run->tasks[ref->task].digests[ref->port];
+}
+
+struct us_error *us_task_input(struct us_task *task, int port, size_t index,
+                               struct us_value **value) {
+    const struct input_ref *ref = input_at(task, port, index);
+    struct us_value **held = &task->loaded[port][index];
+    if (!*held) {
+        US_TRY(load_value(task->run, &task->run->tasks[ref->task], ref->port, held));
+    }
+    *value = *held;
+    return NULL;
+}
+
+void us_task_release(struct us_task *task, int port, size_t index) {
+    us_value_unref(task->loaded[port][index]);
+    task->loaded[port][index] = NULL;
+}
+
+void us_task_output(struct us_task *task, int port, struct us_value *value) {
+    if (task->outputs[port]) {
+        US_BUG("%s sets output %d twice", task->node->type->name, port);
+    }
+    if (value->data != task->node->type->outputs[port].data) {
+        US_BUG("%s sets output %d to the wrong type", task->node->type->name, port);
+    }
+    task->outputs[port] = value;
+}
+
+static void report(struct us_task *task, enum us_event_kind kind, double fraction) {
+    struct us_event event = {
+        .kind = kind, .fraction = fraction, .status = task->status[0] ? task->status : NULL};
+    send_event(task->run, task->task, &event);
+}
+
+struct us_error *us_task_progress(struct us_task *task, double fraction) {
+    if (atomic_load_explicit(&task->run->stopping, memory_order_relaxed) ||
+        atomic_load_explicit(&task->run->cancelled, memory_order_relaxed)) {
+        return us_fail(US_CANCELLED, "stopped on request");
+    }
+    double interval = task->run->options.progress_interval, now = now_seconds();
+    if (fraction >= 0 && now - task->last_progress >= (interval > 0 ? interval : 0.1)) {
+        task->last_progress = now;
+        report(task, US_EVENT_PROGRESS, fraction);
+    }
+    return NULL;
+}
+
+void us_task_status(struct us_task *task, const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    vsnprintf(task->status, sizeof task->status, format, args);
+    va_end(args);
+}
+
+void us_task_warn(struct us_task *task, const char *format, ...) {
+    char text[1024];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    struct us_event event = {.kind = US_EVENT_WARNING, .status = text};
+    send_event(task->run, task->task, &event);
+}
+
+int us_task_threads(const struct us_task *task) {
+    return task->threads;
+}
+
+struct us_error *us_task_workspace(struct us_task *task, const char **folder) {
+    if (!task->workspace) {
+        struct us_store *store = task->run->store;
+        US_TRY(store->ops->workspace(store, &task->workspace_key, &task->workspace));
+    }
+    *folder = task->workspace;
+    return NULL;
+}
+
+const char *us_task_source(const struct us_task *task, const char *role, size_t index) {
+    for (size_t i = 0; i < task->sources.count; i++) {
+        if (strcmp(task->sources.items[i].role, role) == 0 && index-- == 0) {
+            return task->sources.items[i].path;
+        }
+    }
+    return NULL;
+}
+
+const char *us_task_destination(const struct us_task *task) {
+    return task->destination;
+}
+
+struct us_error *us_task_written(struct us_task *task) {
+    uint8_t *bytes;
+    size_t size;
+    US_TRY(us_read_file(task->destination, 0, &bytes, &size));
+    struct us_value *value = us_value_from_bytes(US_FILE, bytes, size);
+    struct us_store *store = task->run->store;
+    store->ops->remember_file(store, task->destination, &value->digest);
+    us_task_output(task, 0, value);
+    return NULL;
+}
