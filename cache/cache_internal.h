@@ -1,0 +1,98 @@
+/* What the files of cache/ share. */
+#ifndef US_CACHE_CACHE_INTERNAL_H
+#define US_CACHE_CACHE_INTERNAL_H
+
+#include <pthread.h>
+#include <sys/stat.h>
+
+#include "cache/cache.h"
+#include "cache/index.h"
+
+enum { CACHE_PATH = 4096, CACHE_FOLDER_MAX = 3900 };
+
+struct us_lease;
+struct us_unsettled;
+
+struct cache {
+    struct us_store store;
+    char *folder;
+    struct us_index index;
+    pthread_mutex_t lock; /* for all that follows */
+    pthread_cond_t wake;
+    struct us_lease *leases;        /* held by this process */
+    struct us_unsettled *unsettled; /* files just written, to be remembered */
+    pthread_t keeper;               /* beats for the leases and flushes the index */
+    bool keeper_runs, closing, swept;
+};
+
+struct cache *us_cache_of(struct us_store *store);
+
+/* <folder>/<room>/ab/<hex> */
+void us_cache_fan_path(const struct cache *cache, const char *room, const struct us_digest *digest,
+                       char path[CACHE_PATH]);
+/* <folder>/<room>/<name>; name may be "" */
+void us_cache_room_path(const struct cache *cache, const char *room, const char *name,
+                        char path[CACHE_PATH]);
+/* A name in tmp/ that no other process or thread uses. */
+void us_cache_temporary(const struct cache *cache, char path[CACHE_PATH]);
+struct us_error *us_cache_make_rooms(const struct cache *cache) US_NODISCARD;
+
+/* From errno, naming the path, with a hint for a full disk. */
+struct us_error *us_cache_errno(const struct cache *cache, int number, const char *doing,
+                                const char *path) US_NODISCARD;
+void us_cache_warn(struct cache *cache, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+struct us_part {
+    const void *bytes;
+    size_t size;
+};
+
+/* Writes the parts to a temporary file, fsyncs and links it to `path`. *won false: it was there.
+ */
+struct us_error *us_cache_publish(struct cache *cache, const char *path,
+                                  const struct us_part *parts, size_t count,
+                                  bool *won) US_NODISCARD;
+/* Makes an empty file, or finds it there. */
+struct us_error *us_cache_mark(struct cache *cache, const char *path) US_NODISCARD;
+
+/* Reads a whole file; *bytes NULL when there is none. *trouble is NULL, or says why the file is
+ * there but cannot be read (static text). `info` is of the file read. */
+struct us_error *us_cache_read(struct cache *cache, const char *path, uint8_t **bytes, size_t *size,
+                               struct stat *info, const char **trouble) US_NODISCARD;
+
+/* Moves a damaged file aside and says so once: only when `path` still is the file of `info`. */
+void us_cache_quarantine(struct cache *cache, const char *path, const struct stat *info,
+                         const char *why);
+
+/* objects */
+bool us_cache_has_object(struct us_store *store, const struct us_digest *digest);
+struct us_error *us_cache_get_object(struct us_store *store, const struct us_digest *digest,
+                                     uint8_t **bytes, size_t *size);
+struct us_error *us_cache_put_object(struct us_store *store, const struct us_digest *digest,
+                                     const void *bytes, size_t size);
+
+/* records */
+struct us_error *us_cache_find_record(struct us_store *store, const struct us_digest *key,
+                                      uint8_t **bytes, size_t *size);
+struct us_error *us_cache_put_record(struct us_store *store, const struct us_digest *key,
+                                     const void *bytes, size_t size, bool *won);
+struct us_error *us_cache_drop_record(struct us_store *store, const struct us_digest *key);
+
+/* source files */
+struct us_error *us_cache_file_digest(struct us_store *store, const char *path,
+                                      struct us_digest *digest);
+void us_cache_remember_file(struct us_store *store, const char *path,
+                            const struct us_digest *digest);
+/* Remembers files whose time stamps have settled by now; `wait`: the others too. */
+void us_cache_settle(struct cache *cache, bool wait);
+
+/* leases */
+struct us_error *us_cache_lease(struct us_store *store, const struct us_digest *key, bool *taken);
+void us_cache_release(struct us_store *store, const struct us_digest *key);
+/* Stops the keeper and releases what is held. */
+void us_cache_leases_finish(struct cache *cache);
+/* The keeper's beat, in seconds, and how many may be missed; tests shorten it. */
+extern double us_cache_beat_seconds;
+
+#endif

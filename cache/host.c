@@ -1,0 +1,58 @@
+#include "cache/host.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "runtime/base/hash.h"
+
+static char id[US_DIGEST_HEX];
+
+static void make_id(void) {
+    char host[256] = "", boot[64] = "", pids[64] = "";
+    gethostname(host, sizeof host - 1);
+    FILE *file = fopen("/proc/sys/kernel/random/boot_id", "re");
+    if (file) {
+        if (!fgets(boot, sizeof boot, file)) {
+            boot[0] = '\0';
+        }
+        fclose(file);
+    }
+    if (readlink("/proc/self/ns/pid", pids, sizeof pids - 1) < 0) {
+        pids[0] = '\0';
+    }
+    struct us_hasher *hasher = us_hasher_create();
+    us_hasher_string(hasher, host);
+    us_hasher_string(hasher, boot);
+    us_hasher_string(hasher, pids);
+    struct us_digest digest = us_hasher_finish(hasher);
+    us_hasher_destroy(hasher);
+    us_digest_hex(&digest, id);
+    id[16] = '\0';
+}
+
+const char *us_host_id(void) {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, make_id);
+    return id;
+}
+
+unsigned long long us_process_start(pid_t pid) {
+    char path[64], text[1024];
+    snprintf(path, sizeof path, "/proc/%ld/stat", (long)pid);
+    FILE *file = fopen(path, "re");
+    if (!file) {
+        return 0;
+    }
+    size_t length = fread(text, 1, sizeof text - 1, file);
+    fclose(file);
+    text[length] = '\0';
+    /* The program's name, in brackets, may hold anything; field 3 follows the last bracket. */
+    char *at = strrchr(text, ')');
+    for (int field = 2; at && field < 22; field++) {
+        at = strchr(at + 1, ' ');
+    }
+    return at ? strtoull(at, NULL, 10) : 0;
+}

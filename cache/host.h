@@ -1,0 +1,16 @@
+/* Which process, on which boot of which host: for leases and names of temporary files. */
+#ifndef US_CACHE_HOST_H
+#define US_CACHE_HOST_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+/* One word without blanks that is equal for processes that can see each other's process ids: host
+ * name, boot and process-id namespace, hashed. */
+const char *us_host_id(void);
+
+/* When a process started, in ticks since the boot; 0 when there is no such process. Tells a process
+ * from a later one with the same id. */
+unsigned long long us_process_start(pid_t pid);
+
+#endif

@@ -1,0 +1,177 @@
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cache/cache_internal.h"
+#include "runtime/base/mem.h"
+
+/* Called for each file of a room with 32 hex digits as its name. */
+typedef struct us_error *visit_fn(struct cache *cache, const char *path,
+                                  const struct us_digest *digest, void *context);
+
+static struct us_error *visit_folder(struct cache *cache, const char *path, visit_fn *visit,
+                                     void *context) {
+    DIR *folder = opendir(path);
+    if (!folder) {
+        return errno == ENOENT || errno == ENOTDIR
+                   ? NULL
+                   : us_cache_errno(cache, errno, "cannot read folder", path);
+    }
+    struct us_error *error = NULL;
+    for (struct dirent *entry; !error && (entry = readdir(folder));) {
+        struct us_digest digest;
+        char file[CACHE_PATH];
+        if (strlen(entry->d_name) == US_DIGEST_HEX - 1 && us_digest_parse(entry->d_name, &digest)) {
+            int length = snprintf(file, sizeof file, "%s/%s", path, entry->d_name);
+            error = length < CACHE_PATH ? visit(cache, file, &digest, context) : NULL;
+        }
+    }
+    closedir(folder);
+    return error;
+}
+
+static struct us_error *visit_room(struct cache *cache, const char *room, visit_fn *visit,
+                                   void *context) {
+    for (int i = 0; i < 256; i++) {
+        char name[4], path[CACHE_PATH];
+        snprintf(name, sizeof name, "%02x", i);
+        us_cache_room_path(cache, room, name, path);
+        US_TRY(visit_folder(cache, path, visit, context));
+    }
+    return NULL;
+}
+
+const char *us_cache_kind_name(enum us_cache_kind kind) {
+    static const char *const names[] = {"EXR", "PNG", "JSON", "safetensors", "other"};
+    return names[kind];
+}
+
+static enum us_cache_kind kind_of(const char *path) {
+    uint8_t head[9] = {0};
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        return US_CACHE_OTHER;
+    }
+    ssize_t got = read(fd, head, sizeof head);
+    close(fd);
+    if (got >= 4 && memcmp(head, "\x76\x2f\x31\x01", 4) == 0) {
+        return US_CACHE_EXR;
+    }
+    if (got >= 4 && memcmp(head, "\x89PNG", 4) == 0) {
+        return US_CACHE_PNG;
+    }
+    if (got >= 1 && (head[0] == '{' || head[0] == '[')) {
+        return US_CACHE_JSON;
+    }
+    /* a length of eight bytes, then a JSON header */
+    return got == 9 && head[8] == '{' ? US_CACHE_SAFETENSORS : US_CACHE_OTHER;
+}
+
+static void count_file(struct us_cache_count *count, const char *path) {
+    struct stat info;
+    if (lstat(path, &info) == 0) {
+        count->files++;
+        count->bytes += (uint64_t)info.st_size;
+    }
+}
+
+static struct us_error *count_object(struct cache *cache, const char *path,
+                                     const struct us_digest *digest, void *context) {
+    (void)cache;
+    (void)digest;
+    struct us_cache_stats *stats = context;
+    count_file(&stats->objects[kind_of(path)], path);
+    return NULL;
+}
+
+static struct us_error *count_record(struct cache *cache, const char *path,
+                                     const struct us_digest *digest, void *context) {
+    (void)cache;
+    (void)digest;
+    count_file(&((struct us_cache_stats *)context)->records, path);
+    return NULL;
+}
+
+static void count_entries(const char *path, struct us_cache_count *count) {
+    DIR *folder = opendir(path);
+    if (!folder) {
+        return;
+    }
+    for (struct dirent *entry; (entry = readdir(folder));) {
+        char file[CACHE_PATH];
+        if (entry->d_name[0] != '.' &&
+            snprintf(file, sizeof file, "%s/%s", path, entry->d_name) < CACHE_PATH) {
+            count_file(count, file);
+        }
+    }
+    closedir(folder);
+}
+
+static void count_attempts(struct cache *cache, const char *path, struct us_cache_count *count) {
+    DIR *folder = opendir(path);
+    if (!folder) {
+        return;
+    }
+    for (struct dirent *entry; (entry = readdir(folder));) {
+        char attempt[CACHE_PATH];
+        struct us_cache_count files = {0};
+        if (entry->d_name[0] != '.') {
+            us_cache_room_path(cache, "attempts", entry->d_name, attempt);
+            count_entries(attempt, &files);
+            count->files++;
+            count->bytes += files.bytes;
+        }
+    }
+    closedir(folder);
+}
+
+struct us_error *us_cache_stats(struct us_store *store, struct us_cache_stats *stats) {
+    struct cache *cache = us_cache_of(store);
+    *stats = (struct us_cache_stats){0};
+    US_TRY(visit_room(cache, "objects", count_object, stats));
+    US_TRY(visit_room(cache, "actions", count_record, stats));
+    char path[CACHE_PATH];
+    us_cache_room_path(cache, "quarantine", "", path);
+    count_entries(path, &stats->quarantined);
+    us_cache_room_path(cache, "attempts", "", path);
+    count_attempts(cache, path, &stats->attempts);
+    return NULL;
+}
+
+static struct us_error *check_object(struct cache *cache, const char *path,
+                                     const struct us_digest *digest, void *context) {
+    (void)path;
+    struct us_cache_check *check = context;
+    uint8_t *bytes;
+    size_t size;
+    US_TRY(us_cache_get_object(&cache->store, digest, &bytes, &size));
+    check->objects++;
+    check->bytes += size;
+    check->damaged += bytes == NULL;
+    us_free(bytes);
+    return NULL;
+}
+
+static struct us_error *check_record(struct cache *cache, const char *path,
+                                     const struct us_digest *digest, void *context) {
+    (void)path;
+    struct us_cache_check *check = context;
+    uint8_t *bytes;
+    size_t size;
+    US_TRY(us_cache_find_record(&cache->store, digest, &bytes, &size));
+    check->records++;
+    check->bytes += size;
+    check->damaged += bytes == NULL;
+    us_free(bytes);
+    return NULL;
+}
+
+struct us_error *us_cache_verify(struct us_store *store, struct us_cache_check *check) {
+    struct cache *cache = us_cache_of(store);
+    *check = (struct us_cache_check){0};
+    US_TRY(visit_room(cache, "objects", check_object, check));
+    return visit_room(cache, "actions", check_record, check);
+}
