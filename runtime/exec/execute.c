@@ -89,7 +89,7 @@ static struct us_error *put_value(struct us_run *run, struct us_value *value) {
 static struct us_error *store_values(struct us_task *open) {
     const struct us_node_type *type = open->node->type;
     for (int p = 0; p < us_port_count(type->outputs); p++) {
-        if (!type->reloads && !type->writes) {
+        if (task_is_stored(open->run, open->task)) {
             US_TRY(put_value(open->run, open->outputs[p]));
         }
         keep_value(open->run, open->task, (uint32_t)p, open->outputs[p]);
@@ -137,8 +137,7 @@ static struct us_error *make_keys(struct us_run *run, struct task *task, struct 
 
 static bool objects_stand(struct us_run *run, const struct task *task,
                           const struct record *record) {
-    const struct us_node_type *type = task_node(run, task)->type;
-    for (size_t i = 0; i < record->output_count && !type->reloads && !type->writes; i++) {
+    for (size_t i = 0; i < record->output_count && task_is_stored(run, task); i++) {
         if (!run->store->ops->has_object(run->store, &record->outputs[i])) {
             return false;
         }

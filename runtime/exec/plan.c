@@ -144,11 +144,8 @@ static struct us_error *decide_run(struct us_run *run, struct task *task, const 
 }
 
 static bool objects_there(struct us_run *run, const struct task *task) {
-    const struct us_node_type *type = task_node(run, task)->type;
-    if (type->reloads || type->writes) {
-        return true;
-    }
-    for (int i = 0; i < us_port_count(type->outputs); i++) {
+    int outputs = us_port_count(task_node(run, task)->type->outputs);
+    for (int i = 0; i < outputs && task_is_stored(run, task); i++) {
         if (!run->store->ops->has_object(run->store, &task->digests[i])) {
             return false;
         }

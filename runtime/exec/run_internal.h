@@ -108,6 +108,9 @@ struct us_task {
 /* -- tasks.c: from nodes to tasks */
 struct us_error *build_tasks(struct us_run *run) US_NODISCARD;
 const struct us_node *task_node(const struct us_run *run, const struct task *task);
+/* True when the task's results are objects of the cache: not for readers (read again), writers (their
+ * file is the result) and `cache: drop` (made again when wanted). */
+bool task_is_stored(const struct us_run *run, const struct task *task);
 /* Inputs at one port, in order; the array is in `arena`. */
 struct input_ref *task_inputs(const struct us_run *run, const struct task *task, int port,
                               struct us_arena *arena, size_t *count);

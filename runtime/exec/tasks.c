@@ -7,6 +7,12 @@ const struct us_node *task_node(const struct us_run *run, const struct task *tas
     return &run->graph->nodes[task->node];
 }
 
+bool task_is_stored(const struct us_run *run, const struct task *task) {
+    const struct us_node *node = task_node(run, task);
+    bool dropped = node->store == US_STORE_DROP && !node->type->volatile_result;
+    return !node->type->reloads && !node->type->writes && !dropped;
+}
+
 static struct us_error *node_error(const struct us_node *node, struct us_error *error) {
     return us_error_at(us_error_wrap(error, "node '%s' (%s)", node->name, node->type->name),
                        node->pos);

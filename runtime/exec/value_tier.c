@@ -127,7 +127,7 @@ static struct us_error *fetch(struct us_run *run, struct task *task, uint32_t po
     const struct us_node_type *type = task_node(run, task)->type;
     if (type->writes) {
         US_TRY(load_destination(run, task, value));
-    } else if (!type->reloads) {
+    } else if (task_is_stored(run, task)) {
         US_TRY(load_stored(run, task, port, value));
     }
     if (*value) {
