@@ -38,8 +38,15 @@ size_t us_task_input_entry(const struct us_task *task, int port, size_t index) {
 }
 
 const char *us_task_input_name(struct us_task *task, int port, size_t index) {
-    return task_label(task->run, &task->run->tasks[input_at(task, port, index)->task],
-                      &task->arena);
+    const struct input_ref *ref = input_at(task, port, index);
+    const struct task *above = &task->run->tasks[ref->task];
+    const char *label = task_label(task->run, above, &task->arena);
+    if (ref->port == 0) {
+        return label;
+    }
+    const struct us_node *node = task_node(task->run, above);
+    return us_arena_printf(&task->arena, "%s.%s%s", node->name, node->type->outputs[ref->port].name,
+                           label + strlen(node->name));
 }
 
 struct us_digest us_task_input_digest(const struct us_task *task, int port, size_t index) {
