@@ -1,0 +1,46 @@
+/* The passes between convolutions, over whole tensors, threaded, in float or bfloat16.
+ * Activations are [n][channels / block][h][w][block]. */
+#ifndef US_KERNELS_NN_POINTWISE_INTERNAL_H
+#define US_KERNELS_NN_POINTWISE_INTERNAL_H
+
+#include <oneapi/dnnl/dnnl.h>
+#include <stddef.h>
+
+/* Sizes of a depth-to-space: `channels` (padded) and h x w are those of one quarter. */
+struct nn_shuffle_shape {
+    int n, channels, h, w, block;
+};
+
+/* gradient = (gradient + more) * (y > 0 ? 1 : slope), in place; more may be NULL. */
+void nn_slope_backward(dnnl_data_type_t type, void *gradient, const void *more, const void *y,
+                       float slope, size_t count);
+
+/* y[n][c][2 i + dy][2 j + dx] = x[n][(2 dy + dx) channels + c][i][j]. */
+void nn_shuffle_forward(dnnl_data_type_t type, const void *x, void *y,
+                        const struct nn_shuffle_shape *shape);
+/* The gradient of x before its leaky ReLU: (gradient + more) of y times the slope at y's sign. */
+void nn_shuffle_backward(dnnl_data_type_t type, const void *gradient, const void *more,
+                         const void *y, float slope, void *x_gradient,
+                         const struct nn_shuffle_shape *shape);
+
+/* Each of n samples of `count` elements (`real` of them not padding) over its root mean square;
+ * scales[n] are kept for backward. */
+void nn_norm_forward(dnnl_data_type_t type, const void *x, void *y, float *scales, int n,
+                     size_t count, size_t real);
+/* x_gradient = scale (g - y mean(g y)). */
+void nn_norm_backward(dnnl_data_type_t type, const void *gradient, const void *y,
+                      const float *scales, void *x_gradient, int n, size_t count, size_t real);
+
+/* Sizes of a head: planes of h*factor x w*factor; the input has h x w and `padded` channels. */
+struct nn_head_shape {
+    int n, channels, padded, h, w, factor, block;
+};
+
+/* image[n][c][y][x] = sigmoid of the input; x is float always. */
+void nn_head_forward(const float *x, float *image, const struct nn_head_shape *shape);
+void nn_head_backward(dnnl_data_type_t type, const float *gradient, const float *image,
+                      void *x_gradient, const struct nn_head_shape *shape);
+
+void nn_cast(dnnl_data_type_t type, const float *from, void *to, size_t count);
+
+#endif

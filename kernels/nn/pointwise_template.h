@@ -1,0 +1,117 @@
+/* The typed bodies of pointwise.c: included once for each type, with REAL the stored type,
+ * NAME(x) the typed name, GET and PUT the conversions from and to float. */
+
+static void NAME(slope_backward)(REAL *g, const REAL *more, const REAL *y, float slope,
+                                 size_t count) {
+#pragma omp parallel for schedule(static)
+    for (size_t i = 0; i < count; i++) {
+        const float sum = more ? GET(g[i]) + GET(more[i]) : GET(g[i]);
+        g[i] = PUT(GET(y[i]) > 0 ? sum : sum * slope);
+    }
+}
+
+static void NAME(shuffle_forward)(const REAL *x, REAL *y, const struct nn_shuffle_shape *s) {
+    const size_t b = (size_t)s->block, w = (size_t)s->w, blocks = (size_t)(s->channels / s->block);
+    const size_t h = (size_t)s->h, rows = (size_t)s->n * blocks * 2 * h;
+#pragma omp parallel for schedule(static)
+    for (size_t r = 0; r < rows; r++) {
+        const size_t i = r % (2 * h) / 2, dy = r % 2, nc = r / (2 * h);
+        const size_t n = nc / blocks, c = nc % blocks;
+        REAL *out = y + r * 2 * w * b;
+        for (size_t dx = 0; dx < 2; dx++) {
+            const size_t group = (2 * dy + dx) * blocks + c;
+            const REAL *in = x + ((n * 4 * blocks + group) * h + i) * w * b;
+            for (size_t j = 0; j < w; j++) {
+                memcpy(out + (2 * j + dx) * b, in + j * b, b * sizeof *out);
+            }
+        }
+    }
+}
+
+static void NAME(shuffle_backward)(const REAL *g, const REAL *more, const REAL *y, float slope,
+                                   REAL *x, const struct nn_shuffle_shape *s) {
+    const size_t b = (size_t)s->block, w = (size_t)s->w, blocks = (size_t)(s->channels / s->block);
+    const size_t h = (size_t)s->h, rows = (size_t)s->n * blocks * 2 * h;
+#pragma omp parallel for schedule(static)
+    for (size_t r = 0; r < rows; r++) {
+        const size_t i = r % (2 * h) / 2, dy = r % 2, nc = r / (2 * h);
+        const size_t n = nc / blocks, c = nc % blocks;
+        for (size_t dx = 0; dx < 2; dx++) {
+            const size_t group = (2 * dy + dx) * blocks + c;
+            REAL *out = x + ((n * 4 * blocks + group) * h + i) * w * b;
+            for (size_t j = 0; j < w; j++) {
+                const size_t at = (r * 2 * w + 2 * j + dx) * b;
+                for (size_t k = 0; k < b; k++) {
+                    const float sum = more ? GET(g[at + k]) + GET(more[at + k]) : GET(g[at + k]);
+                    out[j * b + k] = PUT(GET(y[at + k]) > 0 ? sum : sum * slope);
+                }
+            }
+        }
+    }
+}
+
+static void NAME(norm_forward)(const REAL *x, REAL *y, float *scales, int n, size_t count,
+                               size_t real) {
+#pragma omp parallel for schedule(static)
+    for (int s = 0; s < n; s++) {
+        const REAL *in = x + (size_t)s * count;
+        REAL *out = y + (size_t)s * count;
+        double sum = 0;
+        for (size_t i = 0; i < count; i++) {
+            sum += (double)GET(in[i]) * (double)GET(in[i]);
+        }
+        scales[s] = (float)(1 / sqrt(sum / (double)real + 1e-6));
+        for (size_t i = 0; i < count; i++) {
+            out[i] = PUT(GET(in[i]) * scales[s]);
+        }
+    }
+}
+
+static void NAME(norm_backward)(const REAL *g, const REAL *y, const float *scales, REAL *x, int n,
+                                size_t count, size_t real) {
+#pragma omp parallel for schedule(static)
+    for (int s = 0; s < n; s++) {
+        const size_t base = (size_t)s * count;
+        double sum = 0;
+        for (size_t i = 0; i < count; i++) {
+            sum += (double)GET(g[base + i]) * (double)GET(y[base + i]);
+        }
+        const float mean = (float)(sum / (double)real);
+        for (size_t i = 0; i < count; i++) {
+            x[base + i] = PUT(scales[s] * (GET(g[base + i]) - GET(y[base + i]) * mean));
+        }
+    }
+}
+
+static void NAME(head_backward)(const float *g, const float *image, REAL *x,
+                                const struct nn_head_shape *s) {
+    const int f = s->factor, used = s->channels * f * f;
+    const size_t width = (size_t)(s->w * f), block = (size_t)s->block;
+#pragma omp parallel for schedule(static)
+    for (int row = 0; row < s->n * s->h; row++) {
+        const int n = row / s->h, i = row % s->h;
+        for (int c = 0; c < s->padded; c++) {
+            const size_t to = head_offset(s, n, c, i);
+            if (c >= used) {
+                for (size_t j = 0; j < (size_t)s->w; j++) {
+                    x[to + j * block] = PUT(0.0f);
+                }
+                continue;
+            }
+            const int group = c / s->channels;
+            const size_t from =
+                plane_row(s, n, c % s->channels, i * f + group / f) * width + (size_t)(group % f);
+            for (size_t j = 0; j < (size_t)s->w; j++) {
+                const float v = image[from + j * (size_t)f];
+                x[to + j * block] = PUT(g[from + j * (size_t)f] * v * (1 - v));
+            }
+        }
+    }
+}
+
+static void NAME(cast)(const float *from, REAL *to, size_t count) {
+#pragma omp parallel for schedule(static)
+    for (size_t i = 0; i < count; i++) {
+        to[i] = PUT(from[i]);
+    }
+}

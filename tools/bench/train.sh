@@ -1,0 +1,28 @@
+#!/bin/sh
+# Training speed beside PyTorch: the same df-ud model, losses, optimizer, batch and resolution on
+# the same cores, in turns; prints the images a second of both and their ratio.
+# usage: train.sh BENCH_TRAIN [RESOLUTION AE E D D_MASK BATCH THREADS STEPS [bf16]]
+# PYTHON names an interpreter with PyTorch (Debian: python3-torch with /usr/bin/python3).
+set -e
+bench=${1:?usage: train.sh path/to/bench_train [RESOLUTION AE E D D_MASK BATCH THREADS STEPS [bf16]]}
+shift
+[ $# -ge 8 ] || set -- 64 64 32 32 12 4 "$(nproc)" 10
+here=$(dirname "$0")
+rates=$(mktemp)
+trap 'rm -f "$rates"' EXIT
+for round in 1 2 3; do
+    "$bench" "$@" | tee -a "$rates"
+    "${PYTHON:-/usr/bin/python3}" "$here/train_torch.py" "$@" | tee -a "$rates"
+done
+awk '
+    { for (i = 1; i <= NF; i++) if ($i == "median") rate[$1] = rate[$1] " " $(i + 3) }
+    function middle(list,   v) {
+        split(list, v, " ")
+        if (v[1] > v[2]) { t = v[1]; v[1] = v[2]; v[2] = t }
+        if (v[2] > v[3]) v[2] = v[1] > v[3] ? v[1] : v[3]
+        return v[2]
+    }
+    END {
+        ours = middle(rate["understudy"]); theirs = middle(rate["torch"])
+        printf "understudy %.1f images/s, torch %.1f images/s, ratio %.2f\n", ours, theirs, ours / theirs
+    }' "$rates"
