@@ -1,0 +1,128 @@
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "runtime/base/mem.h"
+#include "runtime/base/path.h"
+#include "runtime/base/str.h"
+#include "runtime/graph/loader.h"
+
+/* Takes the last name off a path; "/" stays. */
+static void cut_last(char *path) {
+    char *slash = strrchr(path, '/');
+    if (slash) {
+        slash[slash == path ? 1 : 0] = '\0';
+    }
+}
+
+const char *us_path_full(struct us_arena *arena, const char *folder, const char *path) {
+    if (path[0] == '/' || path[0] == '\0') {
+        return us_arena_strdup(arena, path);
+    }
+    char *base = us_strdup(folder);
+    for (;;) {
+        size_t length = strcspn(path, "/");
+        bool up = length == 2 && path[0] == '.' && path[1] == '.';
+        if (!up && !(length == 1 && path[0] == '.')) {
+            break;
+        }
+        if (up) {
+            cut_last(base);
+        }
+        path += length;
+        path += strspn(path, "/");
+    }
+    const char *full = us_arena_printf(arena, "%s%s%s", base,
+                                       us_str_ends(base, "/") || path[0] == '\0' ? "" : "/", path);
+    us_free(base);
+    return full;
+}
+
+/* Adds names to a real path, folding . and .. */
+static char *fold(char *real, const char *rest) {
+    struct us_str made = {0};
+    us_str_append(&made, strcmp(real, "/") == 0 ? "" : real);
+    us_free(real);
+    while (*rest) {
+        rest += strspn(rest, "/");
+        size_t length = strcspn(rest, "/");
+        if (length == 2 && rest[0] == '.' && rest[1] == '.') {
+            char *slash = made.data ? strrchr(made.data, '/') : NULL;
+            made.length = slash ? (size_t)(slash - made.data) : 0;
+            us_str_append(&made, "");
+        } else if (length && !(length == 1 && rest[0] == '.')) {
+            us_str_append(&made, "/");
+            us_str_append_bytes(&made, rest, length);
+        }
+        rest += length;
+    }
+    return us_str_take(&made);
+}
+
+/* The path with symbolic links followed as far as it is there; NULL for a link that leads nowhere.
+ * What is not there yet (an output, a pattern) is folded by its names. */
+static char *resolve(const char *path) {
+    char *head = us_strdup(path);
+    for (;;) {
+        char *real = realpath(head, NULL);
+        if (real) {
+            size_t length = strlen(head);
+            us_free(head);
+            return fold(real, path + length);
+        }
+        struct stat info;
+        if (lstat(head, &info) == 0 && S_ISLNK(info.st_mode)) {
+            us_free(head);
+            return NULL;
+        }
+        if (strcmp(head, "/") == 0 || !strchr(head, '/')) {
+            us_free(head);
+            return us_strdup(path);
+        }
+        cut_last(head);
+    }
+}
+
+struct us_error *us_roots_prepare(struct us_loader *loader) {
+    const struct us_document *d = &loader->document;
+    loader->root_folders = us_arena_alloc(loader->arena, d->root_count * sizeof(const char **));
+    for (size_t i = 0; i < d->root_count; i++) {
+        const struct us_yaml *list = d->roots[i];
+        const char **folders = us_arena_alloc(loader->arena, (list->count + 1) * sizeof *folders);
+        for (size_t k = 0; k < list->count; k++) {
+            struct us_scalar scalar;
+            US_TRY(us_scalar_read(loader, loader->top, list->items[k], "a root", &scalar));
+            char *real = resolve(us_path_full(loader->arena, loader->graph->folder, scalar.text));
+            folders[k] = us_arena_strdup(loader->arena, real ? real : scalar.text);
+            us_free(real);
+        }
+        loader->root_folders[i] = folders;
+    }
+    return NULL;
+}
+
+static bool within(const char *folder, const char *path) {
+    size_t length = strlen(folder);
+    while (length && folder[length - 1] == '/') {
+        length--;
+    }
+    return strncmp(folder, path, length) == 0 && (path[length] == '/' || path[length] == '\0');
+}
+
+const struct us_yaml *us_roots_refuse(const struct us_loader *loader, const char *path) {
+    if (!loader->document.root_count) {
+        return NULL;
+    }
+    char *real = resolve(path);
+    const struct us_yaml *refused = NULL;
+    for (size_t i = 0; i < loader->document.root_count && !refused; i++) {
+        bool allowed = false;
+        for (const char **folder = loader->root_folders[i]; real && *folder && !allowed; folder++) {
+            allowed = within(*folder, real);
+        }
+        refused = allowed ? NULL : loader->document.roots[i];
+    }
+    us_free(real);
+    return refused;
+}
