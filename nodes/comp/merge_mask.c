@@ -1,0 +1,126 @@
+#include <math.h>
+
+#include "kernels/blur.h"
+#include "kernels/morph.h"
+#include "nodes/comp/merge_mask_internal.h"
+#include "nodes/comp/region.h"
+#include "runtime/base/mem.h"
+
+static void fill_cover(struct us_merge *merge) {
+    double width = us_window_width(&merge->faces->data_window);
+    double height = us_window_height(&merge->faces->data_window);
+    double ramp = fmax(1.0, 0.5 * merge->options.feather_px);
+    for (int32_t y = 0; y < merge->cover.height; y++) {
+        float *row = us_view_row(merge->cover, y);
+        for (int32_t x = 0; x < merge->cover.width; x++) {
+            double u, v;
+            us_affine_apply(merge->to_faces, x + 0.5, y + 0.5, &u, &v);
+            double inside = fmin(fmin(u, width - u), fmin(v, height - v)) / merge->scale;
+            double t = fmin(1.0, fmax(0.0, inside / ramp));
+            row[x] = (float)(t * t * (3.0 - 2.0 * t));
+        }
+    }
+}
+
+static void multiply(struct us_view mask, struct us_view by, bool inverted) {
+    for (int32_t y = 0; y < mask.height; y++) {
+        float *row = us_view_row(mask, y);
+        const float *factor = us_view_row(by, y);
+        for (int32_t x = 0; x < mask.width; x++) {
+            float f = factor[x] > 0.0f ? fminf(factor[x], 1.0f) : 0.0f;
+            row[x] *= inverted ? 1.0f - f : f;
+        }
+    }
+}
+
+/* Multiplies by the crop's matte, brought into plate space. */
+static struct us_error *multiply_crop(struct us_merge *merge, const struct us_image *crop,
+                                      const double map[6], const char *what) {
+    struct us_view source, brought;
+    int32_t width = us_window_width(&crop->data_window);
+    if (!us_image_channel(crop, "matte.A")) {
+        return us_error_hint(us_fail(US_FAILED, "the %s has no channel 'matte.A'", what),
+                             "set mask: to one that does not need it");
+    }
+    US_TRY(us_planes_create(width, us_window_height(&crop->data_window), 1, &source));
+    struct us_error *error = us_image_read_plane(crop, "matte.A", source);
+    if (!error) {
+        error = us_planes_create(merge->mask.width, merge->mask.height, 1, &brought);
+    }
+    if (!error) {
+        us_resample_affine(&source, &brought, 1, map, US_FILTER_LINEAR);
+        multiply(merge->mask, brought, false);
+        us_free(brought.data);
+    }
+    us_free(source.data);
+    return error;
+}
+
+static struct us_error *multiply_artist(struct us_merge *merge, const struct us_image *image,
+                                        bool inverted) {
+    struct us_channel *channel;
+    struct us_view plane;
+    US_TRY(us_matte_find(image, &channel));
+    US_TRY(us_planes_create(merge->mask.width, merge->mask.height, 1, &plane));
+    us_region_read(image, channel, &merge->region, 0.0f, plane);
+    multiply(merge->mask, plane, inverted);
+    us_free(plane.data);
+    return NULL;
+}
+
+static struct us_error *shape(struct us_merge *merge) {
+    double grow = -merge->options.erode_px, sigma = merge->options.feather_px / 4.0;
+    struct us_view mask = merge->mask;
+    size_t floats = us_matte_grow_scratch(mask.width, mask.height, grow);
+    size_t blur = us_blur_scratch(mask.width, mask.height, sigma);
+    float *scratch = us_try_alloc_pixels((floats > blur ? floats : blur) * sizeof *scratch);
+    if (!scratch) {
+        return us_fail(US_RETRY, "no memory for a matte of %d x %d pixels", mask.width,
+                       mask.height);
+    }
+    if (fabs(grow) > 0.0) {
+        us_matte_grow(mask, mask, grow, scratch);
+    }
+    us_gaussian_blur(mask, mask, sigma, scratch);
+    us_free(scratch);
+    return NULL;
+}
+
+static void settle(struct us_merge *merge) {
+    float opacity = (float)merge->options.opacity;
+    multiply(merge->mask, merge->cover, false);
+    for (int32_t y = 0; y < merge->mask.height; y++) {
+        float *row = us_view_row(merge->mask, y);
+        for (int32_t x = 0; x < merge->mask.width; x++) {
+            float value = row[x] * opacity;
+            row[x] = value >= US_MERGE_LEAST ? fminf(value, 1.0f) : 0.0f;
+        }
+    }
+}
+
+struct us_error *us_merge_build_mask(struct us_merge *merge) {
+    enum us_merge_mask kind = merge->options.mask;
+    fill_cover(merge);
+    for (int32_t y = 0; y < merge->mask.height; y++) {
+        for (int32_t x = 0; x < merge->mask.width; x++) {
+            us_view_row(merge->mask, y)[x] = 1.0f;
+        }
+    }
+    if (!(merge->matte && merge->options.replace)) {
+        if (kind == US_MASK_LANDMARKS || kind == US_MASK_PRODUCT) {
+            US_TRY(multiply_crop(merge, merge->faces, merge->to_faces, "face crop"));
+        }
+        if (kind == US_MASK_LEARNED || kind == US_MASK_PRODUCT) {
+            US_TRY(multiply_crop(merge, merge->swap, merge->to_swap, "swap"));
+        }
+        US_TRY(shape(merge));
+    }
+    if (merge->matte) {
+        US_TRY(multiply_artist(merge, merge->matte, false));
+    }
+    if (merge->holdout) {
+        US_TRY(multiply_artist(merge, merge->holdout, true));
+    }
+    settle(merge);
+    return NULL;
+}
