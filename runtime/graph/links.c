@@ -153,6 +153,17 @@ struct us_error *us_link_resolve(struct us_loader *loader, const struct us_scope
     return walk_member(&w, &scope->members[at], wanted, link);
 }
 
+/* "image or faces" */
+static const char *data_text(struct us_arena *arena, unsigned data) {
+    const char *text = "";
+    for (unsigned bit = US_IMAGE; bit <= US_FILE; bit <<= 1) {
+        if (data & bit) {
+            text = us_arena_printf(arena, "%s%s%s", text, *text ? " or " : "", us_data_name(bit));
+        }
+    }
+    return text;
+}
+
 /* One input port of a draft, while it is connected. */
 struct connecting {
     struct us_loader *loader;
@@ -167,9 +178,10 @@ static struct us_error *add_link(const struct connecting *c, const struct us_sco
     const struct us_node *from = &c->loader->drafts[link.node].node;
     unsigned given = from->type->outputs[link.port].data;
     if (!(given & c->port->data)) {
-        struct us_error *error = us_fail(
-            US_GRAPH, "node '%s' port '%s' takes %s, but '%s' gives %s", c->draft->node.name,
-            c->port->name, us_data_name(c->port->data), value->text, us_data_name(given));
+        struct us_error *error =
+            us_fail(US_GRAPH, "node '%s' port '%s' takes %s, but '%s' gives %s",
+                    c->draft->node.name, c->port->name, data_text(c->loader->arena, c->port->data),
+                    value->text, data_text(c->loader->arena, given));
         return us_error_at(error, value->pos);
     }
     us_grow(&found->links, &found->capacity, found->count, sizeof link);
@@ -219,7 +231,7 @@ static struct us_error *check_count(const struct connecting *c, const struct us_
         struct us_error *error = us_fail(US_GRAPH, "node '%s' (%s): input '%s' is not connected",
                                          node->name, node->type->name, c->port->name);
         error = us_error_hint(error, "add %s: NODE, a node that gives %s", c->port->name,
-                              us_data_name(c->port->data));
+                              data_text(c->loader->arena, c->port->data));
         return us_error_at(error, value ? value->pos : node->pos);
     }
     if (!c->port->list && value && (count > 1 || value->kind == US_YAML_LIST)) {

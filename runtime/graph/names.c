@@ -50,7 +50,7 @@ struct us_error *us_hint_names(struct us_error *error, const char *text, const c
     for (size_t i = 0; i < count; i++) {
         us_str_printf(&list, "%s%s", i ? ", " : "", names[i]);
     }
-    error = us_error_hint(error, "there is %s", us_str_text(&list));
+    error = us_error_hint(error, "choose from %s", us_str_text(&list));
     us_str_finish(&list);
     return error;
 }

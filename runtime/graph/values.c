@@ -245,7 +245,7 @@ static struct us_error *read_source(struct us_loader *loader, const struct us_sc
                                     const struct us_argument *argument, struct checked *c) {
     const char *what = us_arena_printf(loader->arena, "parameter '%s'", c->key->text);
     if (argument->set) {
-        c->scalar = (struct us_scalar){.text = argument->set, .plain = true, .origin = ""};
+        c->scalar = (struct us_scalar){.text = argument->set, .plain = true, .pos = c->key->pos};
         c->scalar.origin =
             us_arena_printf(loader->arena, " (-p %s=%s)", c->key->text, argument->set);
         return NULL;

@@ -292,7 +292,11 @@ static struct us_error *build_value(struct builder *b, const yaml_event_t *event
     const char *anchor = NULL, *tag = NULL;
     anchor_and_tag(event, &anchor, &tag);
     if (tag) {
-        struct us_error *error = us_fail(US_GRAPH, "tag '%.60s' is not part of the language", tag);
+        static const char standard[] = "tag:yaml.org,2002:";
+        bool is_standard = us_str_starts(tag, standard);
+        struct us_error *error =
+            us_fail(US_GRAPH, "tag '%s%.60s' is not part of the language", is_standard ? "!!" : "",
+                    tag + (is_standard ? sizeof standard - 1 : 0));
         return us_error_at(us_error_hint(error, "leave it out"), value->pos);
     }
     size_t own_anchor = b->anchor_count;
