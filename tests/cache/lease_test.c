@@ -1,0 +1,180 @@
+#include "cache/cache_internal.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "cache/host.h"
+#include "runtime/base/mem.h"
+#include "tests/support/check.h"
+
+static char folder[512];
+static const struct us_digest key = {.bytes = {0xab, 1}};
+
+static int setup(void **state) {
+    (void)state;
+    snprintf(folder, sizeof folder, "%s/cache", us_test_folder());
+    return 0;
+}
+
+static struct us_store *open_store(void) {
+    struct us_store *store;
+    ASSERT_OK(us_cache_open(folder, &store));
+    return store;
+}
+
+static bool take(struct us_store *store) {
+    bool taken;
+    ASSERT_OK(store->ops->lease(store, &key, &taken));
+    return taken;
+}
+
+static void lease_file(char path[600]) {
+    char hex[US_DIGEST_HEX];
+    snprintf(path, 600, "%s/leases/%s", folder, us_digest_hex(&key, hex));
+}
+
+static void one_at_a_time(void **state) {
+    (void)state;
+    struct us_store *store = open_store();
+    assert_true(take(store));
+    assert_false(take(store));
+    store->ops->release(store, &key);
+    assert_true(take(store));
+    us_cache_close(store); /* releases */
+    char path[600];
+    lease_file(path);
+    assert_int_not_equal(access(path, F_OK), 0);
+}
+
+/* A child takes the lease, tells through the pipe, and waits to be killed. */
+static pid_t start_holder(void) {
+    int pipes[2];
+    assert_int_equal(pipe(pipes), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        struct us_store *store;
+        bool taken = false;
+        if (us_cache_open(folder, &store) || store->ops->lease(store, &key, &taken) || !taken ||
+            write(pipes[1], "t", 1) != 1) {
+            _exit(1);
+        }
+        for (;;) {
+            pause();
+        }
+    }
+    char byte;
+    assert_int_equal(read(pipes[0], &byte, 1), 1);
+    close(pipes[0]);
+    close(pipes[1]);
+    return child;
+}
+
+static void a_living_process_keeps_it_and_a_dead_one_loses_it(void **state) {
+    (void)state;
+    pid_t child = start_holder();
+    struct us_store *store = open_store();
+    assert_false(take(store));
+    kill(child, SIGKILL);
+    waitpid(child, NULL, 0);
+    assert_true(take(store));
+    us_cache_close(store);
+}
+
+static void wait_for(double seconds) {
+    nanosleep(&(struct timespec){.tv_sec = (time_t)seconds,
+                                 .tv_nsec = (long)((seconds - (double)(time_t)seconds) * 1e9)},
+              NULL);
+}
+
+static void three_missed_beats_lose_it(void **state) {
+    (void)state;
+    us_cache_beat_seconds = 0.1;
+    pid_t child = start_holder();
+    struct us_store *store = open_store();
+    wait_for(0.6);
+    assert_false(take(store)); /* it beats */
+    kill(child, SIGSTOP);
+    wait_for(0.5);
+    assert_true(take(store));
+    /* The stopped one wakes up: its beats and its end do not touch the new lease. */
+    kill(child, SIGCONT);
+    wait_for(0.2);
+    char path[600], text[256] = "";
+    lease_file(path);
+    int fd = open(path, O_RDONLY);
+    assert_true(read(fd, text, sizeof text - 1) > 0);
+    close(fd);
+    char mine[64];
+    snprintf(mine, sizeof mine, "%s %ld ", us_host_id(), (long)getpid());
+    assert_memory_equal(text, mine, strlen(mine));
+    kill(child, SIGKILL);
+    waitpid(child, NULL, 0);
+    us_cache_close(store);
+    us_cache_beat_seconds = 5.0;
+}
+
+/* What a host that lost power leaves: another host's id, and no beats. */
+static void another_host_is_judged_by_its_beats(void **state) {
+    (void)state;
+    struct us_store *store = open_store();
+    char path[600];
+    lease_file(path);
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL, 0640);
+    assert_true(write(fd, "0123456789abcdef 1 1\nx\n", 23) == 23);
+    assert_false(take(store));
+    const struct timespec past[2] = {{.tv_sec = time(NULL) - 16}, {.tv_sec = time(NULL) - 16}};
+    assert_int_equal(futimens(fd, past), 0);
+    close(fd);
+    assert_true(take(store));
+    us_cache_close(store);
+}
+
+enum { RACERS = 6 };
+
+/* Of many that find a dead process's lease at once, at most one holds it while it works. */
+static void a_race_for_a_dead_lease_has_one_winner(void **state) {
+    (void)state;
+    for (int round = 0; round < 10; round++) {
+        pid_t holder = start_holder();
+        kill(holder, SIGKILL);
+        waitpid(holder, NULL, 0);
+        pid_t racers[RACERS];
+        for (int i = 0; i < RACERS; i++) {
+            racers[i] = fork();
+            if (racers[i] == 0) {
+                struct us_store *store;
+                bool taken = false;
+                if (us_cache_open(folder, &store) || store->ops->lease(store, &key, &taken)) {
+                    _exit(2);
+                }
+                wait_for(taken ? 0.1 : 0.0);
+                us_cache_close(store);
+                _exit(taken ? 1 : 0);
+            }
+        }
+        int winners = 0;
+        for (int i = 0; i < RACERS; i++) {
+            int status;
+            waitpid(racers[i], &status, 0);
+            assert_true(WIFEXITED(status) && WEXITSTATUS(status) < 2);
+            winners += WEXITSTATUS(status);
+        }
+        assert_int_equal(winners, 1);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(one_at_a_time),
+        cmocka_unit_test(a_living_process_keeps_it_and_a_dead_one_loses_it),
+        cmocka_unit_test(three_missed_beats_lose_it),
+        cmocka_unit_test(another_host_is_judged_by_its_beats),
+        cmocka_unit_test(a_race_for_a_dead_lease_has_one_winner),
+    };
+    return cmocka_run_group_tests(tests, setup, NULL);
+}
