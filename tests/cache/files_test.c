@@ -54,6 +54,23 @@ static void an_edit_in_the_same_moment_is_found(void **state) {
     us_cache_close(store);
 }
 
+/* Where time stamps move with the kernel's timer, a second edit may leave all of them as they were;
+ * so no digest is told or remembered before a stamp is older than that. */
+static void a_digest_waits_until_time_stamps_have_settled(void **state) {
+    (void)state;
+    struct us_store *store = open_store();
+    write_file("just now");
+    assert_digest(store, "just now");
+    struct timespec now;
+    struct stat info;
+    clock_gettime(CLOCK_REALTIME, &now);
+    assert_int_equal(stat(path, &info), 0);
+    int64_t age = (now.tv_sec - info.st_ctim.tv_sec) * INT64_C(1000000000) + now.tv_nsec -
+                  info.st_ctim.tv_nsec;
+    assert_true(age >= 20 * 1000 * 1000);
+    us_cache_close(store);
+}
+
 static void an_edit_that_keeps_size_and_mtime_is_found(void **state) {
     (void)state;
     struct us_store *store = open_store();
@@ -218,6 +235,7 @@ static void what_is_not_there_is_missing(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_edit_in_the_same_moment_is_found),
+        cmocka_unit_test(a_digest_waits_until_time_stamps_have_settled),
         cmocka_unit_test(an_edit_that_keeps_size_and_mtime_is_found),
         cmocka_unit_test(a_restored_older_file_is_found),
         cmocka_unit_test(what_was_remembered_is_not_read_again),
