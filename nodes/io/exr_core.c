@@ -53,9 +53,18 @@ static exr_context_initializer_t options_for(void *user) {
     return options;
 }
 
-/* The library's pipeline unpacks into its own buffer; rows are handed out by our own code. */
-static exr_result_t run_decoding(exr_context_t context, const struct us_exr_block *block,
-                                 struct us_exr_packer *none, struct us_error **error) {
+/* The library unpacks into its own buffer; the rows are handed out by our own code. */
+static exr_result_t hand_out(exr_decode_pipeline_t *pipeline) {
+    const struct us_exr_block *block = pipeline->decoding_user_data;
+    size_t bytes = us_exr_block_bytes(block);
+    if (!pipeline->unpacked_buffer || pipeline->chunk.unpacked_size != bytes) {
+        return EXR_ERR_CORRUPT_CHUNK;
+    }
+    us_exr_unpack_stored(block, pipeline->unpacked_buffer);
+    return EXR_ERR_SUCCESS;
+}
+
+static exr_result_t run_decoding(exr_context_t context, const struct us_exr_block *block) {
     exr_chunk_info_t chunk;
     exr_decode_pipeline_t pipeline = {0};
     exr_result_t result =
@@ -66,13 +75,12 @@ static exr_result_t run_decoding(exr_context_t context, const struct us_exr_bloc
     }
     result = exr_decoding_initialize(context, 0, &chunk, &pipeline);
     if (result == EXR_ERR_SUCCESS) {
-        result = exr_decoding_run(context, 0, &pipeline);
+        result = exr_decoding_choose_default_routines(context, 0, &pipeline);
     }
-    size_t bytes = us_exr_block_bytes(block);
-    if (result == EXR_ERR_SUCCESS && pipeline.unpacked_buffer && chunk.unpacked_size == bytes) {
-        *error = us_exr_unpack(none, block, pipeline.unpacked_buffer, bytes);
-    } else if (result == EXR_ERR_SUCCESS) {
-        result = EXR_ERR_CORRUPT_CHUNK;
+    if (result == EXR_ERR_SUCCESS) {
+        pipeline.decoding_user_data = (void *)(uintptr_t)block;
+        pipeline.unpack_and_convert_fn = hand_out;
+        result = exr_decoding_run(context, 0, &pipeline);
     }
     exr_decoding_destroy(context, &pipeline);
     return result;
@@ -92,13 +100,11 @@ static struct us_error *unpack_core(const struct us_exr_block *block, struct us_
     options.read_fn = read_bytes;
     options.size_fn = file_size;
     exr_result_t result = exr_start_read(&context, "chunk", &options);
-    struct us_error *error = NULL;
-    struct us_exr_packer none = {0};
     if (result == EXR_ERR_SUCCESS) {
-        result = run_decoding(context, block, &none, &error);
+        result = run_decoding(context, block);
         exr_finish(&context);
     }
-    return result == EXR_ERR_SUCCESS ? error : failure(result, "unpack");
+    return result == EXR_ERR_SUCCESS ? NULL : failure(result, "unpack");
 }
 
 static struct us_dwa_plane *dwa_planes(const struct us_exr_block *block) {

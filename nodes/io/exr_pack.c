@@ -32,7 +32,7 @@ size_t us_exr_block_bytes(const struct us_exr_block *block) {
 }
 
 /* In a chunk the lines follow each other, and in each line the channels that have samples there. */
-static void unpack_stored(const struct us_exr_block *block, const uint8_t *from) {
+void us_exr_unpack_stored(const struct us_exr_block *block, const uint8_t *from) {
     for (int64_t y = block->window.y_min; y <= block->window.y_max; y++) {
         for (size_t i = 0; i < block->lane_count; i++) {
             const struct us_exr_lane *lane = &block->lanes[i];
@@ -68,7 +68,7 @@ struct us_error *us_exr_unpack(struct us_exr_packer *packer, const struct us_exr
                                const uint8_t *packed, size_t size) {
     size_t bytes = us_exr_block_bytes(block);
     if (size == bytes) {
-        unpack_stored(block, packed);
+        us_exr_unpack_stored(block, packed);
         return NULL;
     }
     if (size > bytes || !size) {

@@ -48,6 +48,9 @@ struct us_error *us_exr_unpack(struct us_exr_packer *packer, const struct us_exr
 struct us_error *us_exr_pack(struct us_exr_packer *packer, const struct us_exr_block *block,
                              struct us_str *out) US_NODISCARD;
 
+/* The same for pixels that are not packed; `from` has us_exr_block_bytes. */
+void us_exr_unpack_stored(const struct us_exr_block *block, const uint8_t *from);
+
 /* The codecs below these two; `packed` is smaller than the block, and `out` gets the packed bytes
  * whatever their number. */
 struct us_error *us_exr_zip_unpack(struct us_exr_packer *packer, const struct us_exr_block *block,
