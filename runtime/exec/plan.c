@@ -1,4 +1,3 @@
-#include <stdlib.h>
 #include <string.h>
 
 #include "runtime/base/mem.h"
@@ -275,57 +274,6 @@ static struct us_error *resolve_targets(struct us_run *run) {
         }
     }
     return NULL;
-}
-
-struct destination {
-    char *path;
-    uint32_t task;
-};
-
-static int compare_destinations(const void *a, const void *b) {
-    const struct destination *x = a, *y = b;
-    int order = strcmp(x->path, y->path);
-    return order ? order : (x->task > y->task) - (x->task < y->task);
-}
-
-static struct us_error *same_destination(struct us_run *run, const struct destination *a,
-                                         const struct destination *b) {
-    const struct task *first = &run->tasks[a->task], *second = &run->tasks[b->task];
-    struct us_arena arena = {0};
-    struct us_error *error =
-        us_fail(US_GRAPH, "%s and %s both write '%s'", task_label(run, first, &arena),
-                task_label(run, second, &arena), a->path);
-    us_arena_finish(&arena);
-    error = us_error_hint(error, first->node == second->node
-                                     ? "put the frame number into the path: name.####.exr"
-                                     : "give one of them another path");
-    return us_error_at(error, us_node_param_pos(task_node(run, second), "path"));
-}
-
-static struct us_error *check_destinations(struct us_run *run) {
-    struct destination *items = NULL;
-    size_t count = 0, capacity = 0;
-    for (size_t i = 0; i < run->plan_count; i++) {
-        const struct task *task = &run->tasks[run->plan[i]];
-        if (task_node(run, task)->type->writes) {
-            us_grow(&items, &capacity, count, sizeof *items);
-            items[count++] = (struct destination){task_destination(run, task), run->plan[i]};
-        }
-    }
-    if (count) {
-        qsort(items, count, sizeof *items, compare_destinations);
-    }
-    struct us_error *error = NULL;
-    for (size_t i = 1; i < count && !error; i++) {
-        if (strcmp(items[i - 1].path, items[i].path) == 0) {
-            error = same_destination(run, &items[i - 1], &items[i]);
-        }
-    }
-    for (size_t i = 0; i < count; i++) {
-        us_free(items[i].path);
-    }
-    us_free(items);
-    return error;
 }
 
 struct us_error *make_plan(struct us_run *run) {

@@ -108,8 +108,8 @@ struct us_task {
 /* -- tasks.c: from nodes to tasks */
 struct us_error *build_tasks(struct us_run *run) US_NODISCARD;
 const struct us_node *task_node(const struct us_run *run, const struct task *task);
-/* True when the task's results are objects of the cache: not for readers (read again), writers (their
- * file is the result) and `cache: drop` (made again when wanted). */
+/* True when the task's results are objects of the cache: not for readers (read again), writers
+ * (their file is the result) and `cache: drop` (made again when wanted). */
 bool task_is_stored(const struct us_run *run, const struct task *task);
 /* Inputs at one port, in order; the array is in `arena`. */
 struct input_ref *task_inputs(const struct us_run *run, const struct task *task, int port,
@@ -192,6 +192,8 @@ struct us_error *make_plan(struct us_run *run) US_NODISCARD;
 bool destination_stands(struct us_run *run, const struct task *task, const char **why);
 /* The file a `writes` task makes; us_malloc'ed. */
 char *task_destination(const struct us_run *run, const struct task *task);
+/* Fails when two tasks write one path, or one writes what another reads. */
+struct us_error *check_destinations(struct us_run *run) US_NODISCARD;
 void set_digests(struct us_run *run, struct task *task, const struct us_digest *digests);
 
 /* -- execute.c: one task on this thread */

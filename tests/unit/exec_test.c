@@ -6,6 +6,7 @@
 
 #include "cache/cache.h"
 #include "runtime/api/run.h"
+#include "runtime/api/task.h"
 #include "runtime/base/mem.h"
 #include "runtime/base/path.h"
 #include "runtime/base/str.h"
@@ -43,6 +44,37 @@ static char *get_file(const struct shot *shot, const char *name) {
     return (char *)bytes;
 }
 
+/* A training: every run of it comes to another result. */
+static int trainings;
+
+static struct us_error *train_run(struct us_task *task) {
+    struct us_str text = {0};
+    us_str_printf(&text, "%d000000", ++trainings);
+    size_t size = text.length;
+    us_task_output(task, 0, us_value_from_bytes(US_METRICS, (uint8_t *)us_str_take(&text), size));
+    return NULL;
+}
+
+static const struct us_port train_inputs[] = {
+    {.name = "value", .data = US_METRICS, .reach = US_ALL_FRAMES}, {.name = NULL}};
+static const struct us_port train_outputs[] = {{.name = "model", .data = US_METRICS},
+                                               {.name = NULL}};
+static const struct us_node_type toy_train = {.name = "toy_train",
+                                              .version = 1,
+                                              .inputs = train_inputs,
+                                              .outputs = train_outputs,
+                                              .volatile_result = true,
+                                              .run = train_run};
+
+static const struct us_registry *toys(void) {
+    static const struct us_node_type *types[32];
+    static struct us_registry registry;
+    memcpy(types, us_toys.types, us_toys.count * sizeof *types);
+    types[us_toys.count] = &toy_train;
+    registry = (struct us_registry){types, us_toys.count + 1, us_toys.codec};
+    return &registry;
+}
+
 struct outcome {
     struct us_summary summary;
     size_t plan_run, plan_maybe;
@@ -65,7 +97,7 @@ static struct us_error *try_run(const struct shot *shot, const struct us_setting
     struct us_graph *graph;
     struct us_store *store;
     struct us_run *run = NULL;
-    US_TRY(us_graph_load(&us_toys, shot->graph, setting, setting ? 1 : 0, &graph));
+    US_TRY(us_graph_load(toys(), shot->graph, setting, setting ? 1 : 0, &graph));
     ASSERT_OK(us_cache_open(shot->cache, &store));
     struct us_run_options options = {.threads = 2, .event = note, .context = outcome};
     struct us_error *error = us_run_create(graph, store, &options, &run);
@@ -209,14 +241,20 @@ static void test_output_file(void **state) {
     finish(&changed);
 }
 
+static void remove_objects(const struct shot *shot) {
+    char command[700];
+    snprintf(command, sizeof command, "rm -rf %s/objects/*", shot->cache);
+    assert_int_equal(system(command), 0);
+}
+
 static void test_lost_objects(void **state) {
     (void)state;
     struct shot shot = chain_shot();
     assert_ran(&shot, NULL, 57);
-    char command[700];
-    snprintf(command, sizeof command, "rm -rf %s/objects/* %s/out.1001.txt", shot.cache,
-             shot.folder);
-    assert_int_equal(system(command), 0);
+    remove_objects(&shot);
+    char *path = us_path_join(shot.folder, "out.1001.txt");
+    unlink(path);
+    us_free(path);
     /* out needs w, which needs c at 1001 and 1002, which need a and b there. */
     struct outcome changed = run_shot(&shot, NULL);
     assert_int_equal(changed.summary.status, 0);
@@ -246,6 +284,41 @@ static void test_swapped_inputs(void **state) {
     assert_ran(&shot, NULL, 2);
 }
 
+static void test_lost_model(void **state) {
+    (void)state;
+    struct shot shot = make_shot("understudy: 1\n"
+                                 "params: {plus: {type: int, default: 0}}\n"
+                                 "nodes:\n"
+                                 "  a: {type: toy_number, value: 7, frames: 1-3}\n"
+                                 "  m: {type: toy_train, value: a}\n"
+                                 "  x: {type: toy_add, values: [a, m]}\n"
+                                 "  y: {type: toy_add, values: [a, m], plus: $(plus)}\n"
+                                 "  fx: {type: toy_write, value: x, path: x.#.txt}\n"
+                                 "  fy: {type: toy_write, value: y, path: y.#.txt}\n"
+                                 "outputs: [fx, fy]\n");
+    trainings = 0;
+    struct us_setting one = {"plus", "1"}, two = {"plus", "2"};
+    assert_ran(&shot, &one, 3 + 1 + 12);
+    assert_ran(&shot, &two, 6); /* y and fy; the model is at hand */
+    assert_int_equal(trainings, 1);
+    remove_objects(&shot);
+    /* y at plus 1 is known and its files are remade: a and m are trained anew for it, and x, which
+     * was made with the lost model, must not stand beside it. */
+    struct us_setting three = {"plus", "3"};
+    struct outcome changed = run_shot(&shot, &three);
+    assert_int_equal(changed.summary.status, 0);
+    assert_int_equal(trainings, 2);
+    assert_int_equal(changed.summary.ran, 3 + 1 + 12);
+    finish(&changed);
+    char *x = get_file(&shot, "x.2.txt"), *y = get_file(&shot, "y.2.txt");
+    assert_int_equal(atoi(x), 2000000 + 7 + 2);
+    assert_int_equal(atoi(y), 2000000 + 7 + 2 + 3);
+    us_free(x);
+    us_free(y);
+    assert_ran(&shot, &three, 0);
+    assert_int_equal(trainings, 2);
+}
+
 static void test_one_path_twice(void **state) {
     (void)state;
     struct shot shot = make_shot("understudy: 1\nnodes:\n"
@@ -255,6 +328,19 @@ static void test_one_path_twice(void **state) {
                                  "outputs: [x, y]\n");
     struct outcome outcome;
     ASSERT_ERROR(try_run(&shot, NULL, true, &outcome), "both write");
+    finish(&outcome);
+}
+
+static void test_write_over_source(void **state) {
+    (void)state;
+    struct shot shot = make_shot("understudy: 1\nnodes:\n"
+                                 "  a: {type: toy_read, path: a.#.txt, frames: 1-2}\n"
+                                 "  x: {type: toy_write, value: a, path: a.#.txt}\n"
+                                 "outputs: [x]\n");
+    put_source(&shot, "a.1.txt", "1");
+    put_source(&shot, "a.2.txt", "2");
+    struct outcome outcome;
+    ASSERT_ERROR(try_run(&shot, NULL, true, &outcome), "would write over");
     finish(&outcome);
 }
 
@@ -287,6 +373,7 @@ int main(void) {
         cmocka_unit_test(test_source),           cmocka_unit_test(test_cutoff),
         cmocka_unit_test(test_output_file),      cmocka_unit_test(test_lost_objects),
         cmocka_unit_test(test_swapped_inputs),   cmocka_unit_test(test_one_path_twice),
+        cmocka_unit_test(test_lost_model),       cmocka_unit_test(test_write_over_source),
         cmocka_unit_test(test_missing_source),   cmocka_unit_test(test_frames_differ),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
