@@ -1,0 +1,207 @@
+#include <math.h>
+#include <string.h>
+
+#include "nodes/face/blazeface.h"
+#include "nodes/face/weights.h"
+#include "runtime/api/task.h"
+
+struct face_detect_params {
+    const char *model;
+    double min_score;
+    int64_t max_faces;
+    int64_t levels;
+    bool search_all;
+    bool turned;
+    double exposure_stops;
+};
+#define PARAMS struct face_detect_params
+
+static const char *const models[] = {"short", "full", NULL};
+
+static const struct us_param params[] = {
+    US_CHOICE(PARAMS, model, "full", models,
+              "The network: 'full' finds small and large faces, 'short' is faster and finds faces "
+              "of about a fifth of what it looks at and more."),
+    US_DOUBLE(PARAMS, min_score, 0.5, 0.05, 0.99, "", "Confidence a face must have."),
+    US_INT(PARAMS, max_faces, 8, 1, 64, "", "Most faces to keep, best first."),
+    US_INT(PARAMS, levels, 2, 1, 5, "",
+           "How finely to look: level 1 is the whole frame, each further one halves the side of "
+           "the squares that are looked at. Raise it for small faces."),
+    US_BOOL(PARAMS, search_all, false,
+            "Look at every level. Otherwise the search ends at the first level with a face."),
+    US_BOOL(PARAMS, turned, false,
+            "When nothing is found upright, look at the frame turned by 90, 270 and 180 degrees."),
+    US_DOUBLE(PARAMS, exposure_stops, 0.0, -12.0, 12.0, "stops",
+              "Brighter or darker than the automatic exposure for detection. Pixels stay as they "
+              "are."),
+    US_PARAMS_END,
+};
+
+enum { IN_IMAGE };
+enum { OUT_FACES };
+
+static const struct us_port inputs[] = {
+    {.name = "image", .doc = "Frames with R, G, B (or Y).", .data = US_IMAGE},
+    {.name = NULL},
+};
+static const struct us_port outputs[] = {
+    {.name = "faces", .doc = "Boxes, scores and six keypoints; empty when there is no face.",
+     .data = US_FACES},
+    {.name = NULL},
+};
+
+static enum us_weights network_of(const PARAMS *p) {
+    return strcmp(p->model, "short") == 0 ? US_WEIGHTS_BLAZEFACE_SHORT : US_WEIGHTS_BLAZEFACE_FULL;
+}
+
+static struct us_error *face_detect_sources(const void *params_, struct us_frame frame,
+                                            struct us_sources *sources) {
+    (void)frame;
+    us_weights_source(sources, network_of(params_));
+    return NULL;
+}
+
+struct search {
+    struct us_task *task;
+    const PARAMS *params;
+    struct us_blazeface detector;
+    struct us_frame_rgb frame;
+    struct us_faces candidates;
+};
+
+/* A face that leaves a tile inside the frame is seen whole by a neighbouring tile. */
+static bool is_cut(const struct us_face *face, const struct us_square *tile,
+                   const struct us_window *window) {
+    double half = tile->side / 2, margin = tile->side * 0.01;
+    return (face->box[0] < tile->x - half + margin && tile->x - half > window->x_min) ||
+           (face->box[1] < tile->y - half + margin && tile->y - half > window->y_min) ||
+           (face->box[2] > tile->x + half - margin && tile->x + half < window->x_max + 1) ||
+           (face->box[3] > tile->y + half - margin && tile->y + half < window->y_max + 1);
+}
+
+static void look(struct search *s, const struct us_square *square, double stops, bool whole) {
+    size_t before = s->candidates.count, kept = before;
+    us_blazeface_look(&s->detector, &s->frame, square, stops + s->params->exposure_stops,
+                      s->params->min_score, &s->candidates);
+    for (size_t i = before; i < s->candidates.count; i++) {
+        if (whole || !is_cut(&s->candidates.items[i], square, &s->frame.window)) {
+            s->candidates.items[kept++] = s->candidates.items[i];
+        }
+    }
+    s->candidates.count = kept;
+}
+
+/* How many squares of `side` cover `length` with at least two fifths of overlap. */
+static int tiles_along(double length, double side) {
+    return length <= side ? 1 : (int)ceil((length - side) / (0.6 * side)) + 1;
+}
+
+static double tile_center(double start, double length, double side, int count, int index) {
+    return count == 1 ? start + length / 2
+                      : start + side / 2 + (length - side) * index / (count - 1);
+}
+
+static struct us_error *look_at_level(struct search *s, int level) {
+    const struct us_window *w = &s->frame.window;
+    double width = us_window_width(w), height = us_window_height(w);
+    double side = fmax(width, height) / exp2(level);
+    int columns = tiles_along(width, side), rows = tiles_along(height, side);
+    for (int i = 0; i < columns * rows; i++) {
+        struct us_square tile = {
+            .x = tile_center(w->x_min, width, side, columns, i % columns),
+            .y = tile_center(w->y_min, height, side, rows, i / columns),
+            .side = side,
+        };
+        look(s, &tile, 0, level == 0);
+        US_TRY(us_task_progress(s->task, -1));
+    }
+    return NULL;
+}
+
+static struct us_square whole_frame(const struct search *s) {
+    const struct us_window *w = &s->frame.window;
+    double width = us_window_width(w), height = us_window_height(w);
+    return (struct us_square){w->x_min + width / 2, w->y_min + height / 2, fmax(width, height), 0};
+}
+
+/* A face much brighter or darker than what surrounds it. */
+static void look_at_exposures(struct search *s) {
+    struct us_square square = whole_frame(s);
+    for (int i = 0; i < 2 && s->candidates.count == 0; i++) {
+        look(s, &square, i ? -2.0 : 2.0, true);
+    }
+}
+
+static void look_turned(struct search *s) {
+    static const double turns[] = {0.5, 1.5, 1.0};
+    for (int i = 0; i < 3 && s->candidates.count == 0; i++) {
+        struct us_square square = whole_frame(s);
+        square.angle = turns[i] * acos(-1.0);
+        look(s, &square, 0, true);
+    }
+}
+
+static struct us_error *search(struct search *s) {
+    for (int level = 0; level < s->params->levels; level++) {
+        US_TRY(look_at_level(s, level));
+        if (level == 0 && s->candidates.count == 0) {
+            look_at_exposures(s);
+        }
+        if (s->candidates.count > 0 && !s->params->search_all) {
+            break;
+        }
+    }
+    if (s->params->turned) {
+        look_turned(s);
+    }
+    return NULL;
+}
+
+static struct us_error *face_detect_run(struct us_task *task) {
+    struct search s = {.task = task, .params = us_task_params(task)};
+    struct us_value *image;
+    const struct us_tflite *network;
+    US_TRY(us_task_input(task, IN_IMAGE, 0, &image));
+    US_TRY(us_weights_load(network_of(s.params), &network));
+    US_TRY(us_frame_rgb_read(image->image, &s.frame));
+    struct us_error *error = us_blazeface_start(&s.detector, network);
+    if (!error) {
+        error = search(&s);
+    }
+    if (!error) {
+        struct us_faces found;
+        us_faces_merge(&s.candidates, 0.3, &found);
+        found.count = found.count > (size_t)s.params->max_faces ? (size_t)s.params->max_faces
+                                                                : found.count;
+        us_task_output(task, OUT_FACES, us_faces_write(&found));
+        us_faces_finish(&found);
+    }
+    us_faces_finish(&s.candidates);
+    us_blazeface_finish(&s.detector);
+    us_frame_rgb_finish(&s.frame);
+    return error;
+}
+
+const struct us_node_type us_node_face_detect = {
+    .name = "face_detect",
+    .group = "face",
+    .version = 1,
+    .summary = "Finds faces: boxes, scores and six keypoints.",
+    .doc = "Runs BlazeFace (Bazarevsky et al. 2019; MediaPipe's weights, Apache-2.0) over the "
+           "data window, letterboxed, and where that finds nothing over ever smaller overlapping "
+           "squares. The network sees the light display-encoded (sRGB) after an automatic "
+           "exposure that puts the geometric mean at 18 percent, so dark plates and plates far "
+           "above 1 are searched alike; two more exposures are tried before a frame counts as "
+           "empty. Overlapping finds are merged into their score-weighted mean. Coordinates are "
+           "plate pixels; a frame without a face gives an empty list, which is no error here: "
+           "what to do about it is decided by on_missing of face_crop. The weights come from "
+           "tools/fetch_weights and are checked by SHA-256.",
+    .example = "found: {type: face_detect, image: plate, min_score: 0.6}",
+    .inputs = inputs,
+    .outputs = outputs,
+    .params = params,
+    .params_size = sizeof(PARAMS),
+    .per_frame = true,
+    .sources = face_detect_sources,
+    .run = face_detect_run,
+};
