@@ -18,7 +18,7 @@ static const struct {
         {"blazeface_full_range.tflite",
          "99bf9494d84f50acc6617d89873f71bf6635a841ea699c17cb3377f9507cfec3"},
     [US_WEIGHTS_FACEMESH] = {"facemesh_468.tflite",
-                             "2efcb4f4de43c7614b80a3cc3e8a37354b3b3b40f75cce20f6f38f0f25d65493"},
+                             "1055cb9d4a9ca8b8c688902a3a5194311138ba256bcc94e336d8373a5f30c814"},
 };
 
 static const char get_hint[] = "run tools/fetch_weights, or name the folder with --models";
