@@ -157,3 +157,25 @@ void us_faces_merge(const struct us_faces *candidates, double overlap, struct us
     }
     us_free(used);
 }
+
+void us_faces_prune(struct us_faces *faces, double overlap) {
+    size_t kept = 0;
+    for (size_t i = 1; i < faces->count; i++) {
+        struct us_face face = faces->items[i];
+        size_t place = i;
+        for (; place > 0 && faces->items[place - 1].score < face.score; place--) {
+            faces->items[place] = faces->items[place - 1];
+        }
+        faces->items[place] = face;
+    }
+    for (size_t i = 0; i < faces->count; i++) {
+        bool hidden = false;
+        for (size_t k = 0; k < kept && !hidden; k++) {
+            hidden = us_box_overlap(faces->items[k].box, faces->items[i].box) > overlap;
+        }
+        if (!hidden) {
+            faces->items[kept++] = faces->items[i];
+        }
+    }
+    faces->count = kept;
+}

@@ -10,7 +10,7 @@
 
 struct us_blazeface {
     struct us_looker looker;
-    double (*anchors)[2]; /* centres, 0 to 1 */
+    double (*anchors)[2];               /* centres, 0 to 1 */
     size_t anchor_count, boxes, scores; /* output indices */
 };
 
@@ -26,6 +26,8 @@ void us_blazeface_look(struct us_blazeface *detector, const struct us_frame_rgb 
 /* Merges candidates that overlap by more than `overlap` (intersection over union) into their
  * score-weighted mean, best first. */
 void us_faces_merge(const struct us_faces *candidates, double overlap, struct us_faces *merged);
+/* Sorts by score, best first, and drops what overlaps a better one by more than `overlap`. */
+void us_faces_prune(struct us_faces *faces, double overlap);
 double us_box_overlap(const double a[4], const double b[4]);
 
 #endif

@@ -54,8 +54,10 @@ enum { OUT_CROP };
 
 static const struct us_port inputs[] = {
     {.name = "image", .doc = "The frames.", .data = US_IMAGE},
-    {.name = "faces", .doc = "Faces with a matrix, from face_align or face_track.",
-     .data = US_FACES, .reach = US_WINDOW},
+    {.name = "faces",
+     .doc = "Faces with a matrix, from face_align or face_track.",
+     .data = US_FACES,
+     .reach = US_WINDOW},
     {.name = NULL},
 };
 static const struct us_port outputs[] = {
@@ -174,8 +176,7 @@ static struct us_error *fill_matte(const struct us_face *face, const double map[
     return us_region_draw(US_REGION_FACE, (const double(*)[2])points, forehead, matte);
 }
 
-static struct us_error *create_crop(int32_t size, struct us_image **crop,
-                                    struct us_view views[4]) {
+static struct us_error *create_crop(int32_t size, struct us_image **crop, struct us_view views[4]) {
     static const char *const names[] = {"R", "G", "B", "matte.A"};
     struct us_window window = {0, 0, size - 1, size - 1};
     *crop = us_image_create(window, window);

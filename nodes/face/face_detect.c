@@ -30,7 +30,8 @@ static const struct us_param params[] = {
     US_BOOL(PARAMS, search_all, false,
             "Look at every level. Otherwise the search ends at the first level with a face."),
     US_BOOL(PARAMS, turned, false,
-            "When nothing is found upright, look at the frame turned by 90, 270 and 180 degrees."),
+            "Also look at the frame turned by 90, 180 and 270 degrees, for faces on their side or "
+            "upside down."),
     US_DOUBLE(PARAMS, exposure_stops, 0.0, -12.0, 12.0, "stops",
               "Brighter or darker than the automatic exposure for detection. Pixels stay as they "
               "are."),
@@ -45,7 +46,8 @@ static const struct us_port inputs[] = {
     {.name = NULL},
 };
 static const struct us_port outputs[] = {
-    {.name = "faces", .doc = "Boxes, scores and six keypoints; empty when there is no face.",
+    {.name = "faces",
+     .doc = "Boxes, scores and six keypoints; empty when there is no face.",
      .data = US_FACES},
     {.name = NULL},
 };
@@ -61,12 +63,15 @@ static struct us_error *face_detect_sources(const void *params_, struct us_frame
     return NULL;
 }
 
+/* Boxes that overlap by more are finds of one face. */
+static const double same_face = 0.3;
+
 struct search {
     struct us_task *task;
     const PARAMS *params;
     struct us_blazeface detector;
     struct us_frame_rgb frame;
-    struct us_faces candidates;
+    struct us_faces candidates, found;
 };
 
 /* A face that leaves a tile inside the frame is seen whole by a neighbouring tile. */
@@ -132,12 +137,25 @@ static void look_at_exposures(struct search *s) {
     }
 }
 
+/* Merges the candidates into the list and forgets them. */
+static void harvest(struct search *s) {
+    struct us_faces merged;
+    us_faces_merge(&s->candidates, same_face, &merged);
+    for (size_t i = 0; i < merged.count; i++) {
+        *us_faces_add(&s->found) = merged.items[i];
+    }
+    us_faces_finish(&merged);
+    s->candidates.count = 0;
+}
+
+/* A turned face is found upright too, less surely and with its points out of place, so each way
+ * round is merged by itself and the surest one stays. */
 static void look_turned(struct search *s) {
-    static const double turns[] = {0.5, 1.5, 1.0};
-    for (int i = 0; i < 3 && s->candidates.count == 0; i++) {
+    for (int quarter = 1; quarter < 4; quarter++) {
         struct us_square square = whole_frame(s);
-        square.angle = turns[i] * acos(-1.0);
+        square.angle = quarter * acos(0.0);
         look(s, &square, 0, true);
+        harvest(s);
     }
 }
 
@@ -151,8 +169,13 @@ static struct us_error *search(struct search *s) {
             break;
         }
     }
+    harvest(s);
     if (s->params->turned) {
         look_turned(s);
+    }
+    us_faces_prune(&s->found, same_face);
+    if (s->found.count > (size_t)s->params->max_faces) {
+        s->found.count = (size_t)s->params->max_faces;
     }
     return NULL;
 }
@@ -169,14 +192,10 @@ static struct us_error *face_detect_run(struct us_task *task) {
         error = search(&s);
     }
     if (!error) {
-        struct us_faces found;
-        us_faces_merge(&s.candidates, 0.3, &found);
-        found.count = found.count > (size_t)s.params->max_faces ? (size_t)s.params->max_faces
-                                                                : found.count;
-        us_task_output(task, OUT_FACES, us_faces_write(&found));
-        us_faces_finish(&found);
+        us_task_output(task, OUT_FACES, us_faces_write(&s.found));
     }
     us_faces_finish(&s.candidates);
+    us_faces_finish(&s.found);
     us_blazeface_finish(&s.detector);
     us_frame_rgb_finish(&s.frame);
     return error;

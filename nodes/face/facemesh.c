@@ -79,7 +79,7 @@ double us_facemesh_look(struct us_facemesh *mesh, const struct us_frame_rgb *fra
 static struct us_square perturbed(const struct us_square *square, int i) {
     static const double changes[][4] = {
         /* turn, scale, across, down: radians and fractions of the side */
-        {0.00, 1.00, 0.000, 0.000},  {0.07, 1.04, 0.010, -0.008}, {-0.07, 0.96, -0.010, 0.008},
+        {0.00, 1.00, 0.000, 0.000},   {0.07, 1.04, 0.010, -0.008}, {-0.07, 0.96, -0.010, 0.008},
         {0.04, 0.97, -0.014, -0.010}, {-0.04, 1.03, 0.014, 0.010}, {0.10, 1.00, -0.004, 0.014},
         {-0.10, 1.00, 0.004, -0.014}, {0.02, 1.06, -0.016, 0.004}, {-0.02, 0.94, 0.016, -0.004},
     };

@@ -47,7 +47,7 @@ struct us_face {
     bool has_matrix;
     double matrix[6]; /* plate pixel -> the mean face's unit square, as in kernels/resample.h */
     bool has_pose;
-    double pose[3]; /* yaw, pitch, roll in degrees */
+    double pose[3];                                   /* yaw, pitch, roll in degrees */
     double mouth_open, eye_open_left, eye_open_right; /* valid with landmarks */
     char source[US_PART_COUNT][16]; /* who made it: "blazeface", "facemesh", "track", "artist" */
 };

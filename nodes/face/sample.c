@@ -46,8 +46,8 @@ struct us_error *us_looker_start(struct us_looker *looker, const struct us_tflit
     us_tflite_input_shape(network, shape);
     *looker = (struct us_looker){.network = network, .size = shape[0], .low = low, .high = high};
     if (shape[0] != shape[1] || shape[2] != 3) {
-        return us_fail(US_FAILED, "the network wants %dx%dx%d, not a square colour image",
-                       shape[1], shape[0], shape[2]);
+        return us_fail(US_FAILED, "the network wants %dx%dx%d, not a square colour image", shape[1],
+                       shape[0], shape[2]);
     }
     looker->memory = us_try_alloc_pixels(us_tflite_memory(network) * sizeof(float));
     if (!looker->memory) {

@@ -46,8 +46,8 @@ bool us_similarity_fit(const double (*from)[2], const double (*to)[2], const dou
     return true;
 }
 
-bool us_similarity_fit_robust(const double (*from)[2], const double (*to)[2],
-                              const double *weights, size_t count, double reach, double map[6]) {
+bool us_similarity_fit_robust(const double (*from)[2], const double (*to)[2], const double *weights,
+                              size_t count, double reach, double map[6]) {
     double lowered[MOST_POINTS];
     if (count > MOST_POINTS || !us_similarity_fit(from, to, weights, count, map)) {
         return false;

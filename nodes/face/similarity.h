@@ -15,7 +15,7 @@ bool us_similarity_fit(const double (*from)[2], const double (*to)[2], const dou
 /* The same, with weights lowered for points that stay farther than `reach` (in units of `to`) from
  * where they should be: Huber's function, iteratively re-weighted (Huber 1964; Holland and Welsch
  * 1977). At most 128 points. */
-bool us_similarity_fit_robust(const double (*from)[2], const double (*to)[2],
-                              const double *weights, size_t count, double reach, double map[6]);
+bool us_similarity_fit_robust(const double (*from)[2], const double (*to)[2], const double *weights,
+                              size_t count, double reach, double map[6]);
 
 #endif

@@ -100,8 +100,8 @@ static struct us_error *read_tensors(struct us_tflite *model, struct us_flat *fl
     model->tensor_count = tensors.count;
     model->tensors = us_arena_alloc(&model->arena, tensors.count * sizeof *model->tensors);
     for (uint32_t i = 0; i < tensors.count; i++) {
-        struct us_error *error = read_tensor(model, flat, us_flat_item(flat, tensors, i), buffers,
-                                             &model->tensors[i]);
+        struct us_error *error =
+            read_tensor(model, flat, us_flat_item(flat, tensors, i), buffers, &model->tensors[i]);
         US_TRY(us_error_wrap(error, "tensor %u", i));
     }
     return NULL;
@@ -189,8 +189,7 @@ static struct us_error *read_ops(struct us_tflite *model, struct us_flat *flat, 
     model->op_count = ops.count;
     model->ops = us_arena_alloc(&model->arena, ops.count * sizeof *model->ops);
     for (uint32_t i = 0; i < ops.count; i++) {
-        struct us_error *error =
-            read_op(model, flat, root, us_flat_item(flat, ops, i), (int32_t)i);
+        struct us_error *error = read_op(model, flat, root, us_flat_item(flat, ops, i), (int32_t)i);
         US_TRY(us_error_wrap(error, "operator %u", i));
     }
     return NULL;

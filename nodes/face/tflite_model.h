@@ -43,9 +43,9 @@ struct us_tflite_op {
     int32_t inputs[US_TFLITE_INPUTS], input_count, output;
     struct us_sliding window;
     const float *weights, *bias;
-    int32_t before[3];                     /* PAD */
+    int32_t before[3];                      /* PAD */
     bool align_corners, half_pixel_centers; /* RESIZE_BILINEAR */
-    size_t outer, inner[US_TFLITE_INPUTS]; /* CONCATENATION: copies, and their lengths */
+    size_t outer, inner[US_TFLITE_INPUTS];  /* CONCATENATION: copies, and their lengths */
 };
 
 struct us_tflite {

@@ -18,8 +18,8 @@ static struct us_error *need_inputs(const struct us_tflite_op *op, const char *n
                                     int32_t high) {
     return op->input_count >= low && op->input_count <= high
                ? NULL
-               : us_fail(US_FAILED, "%s has %d inputs, wanted %d to %d", name, op->input_count,
-                         low, high);
+               : us_fail(US_FAILED, "%s has %d inputs, wanted %d to %d", name, op->input_count, low,
+                         high);
 }
 
 /* The activations an operator maps, both images; `weights` is the first constant input. */
@@ -110,7 +110,8 @@ static struct us_error *prepare_conv(struct us_tflite *model, struct us_tflite_o
     }
     int32_t taps = w->shape[1] * w->shape[2];
     float *packed = NULL;
-    US_TRY(us_tflite_store(model, us_tflite_packed_floats(taps, w->shape[3], w->shape[0]), &packed));
+    US_TRY(
+        us_tflite_store(model, us_tflite_packed_floats(taps, w->shape[3], w->shape[0]), &packed));
     us_tflite_pack_weights(w->constant, taps, w->shape[3], w->shape[0], packed);
     op->weights = packed;
     size_t scratch = us_tflite_conv_scratch(&op->window, in->shape[3], out->shape[2]);
