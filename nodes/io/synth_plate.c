@@ -131,7 +131,7 @@ static const struct us_param params[] = {
     US_DOUBLE(PARAMS, exposure_stops, 0.0, -10.0, 10.0, "stops", "Exposure of the whole frame."),
     US_DOUBLE(PARAMS, highlights, 8.0, 0.0, 1000.0, "",
               "Scene-linear peak of the lamp behind the head and of the glints in the eyes."),
-    US_DOUBLE(PARAMS, grain, 0.5, 0.0, 4.0, "", "Strength of the grain; it grows with the light."),
+    US_DOUBLE(PARAMS, grain, 0.35, 0.0, 4.0, "", "Strength of the grain; it grows with the light."),
     US_INT(PARAMS, samples, 2, 1, 8, "", "Samples along each side of a pixel."),
     US_PARAMS_END,
 };

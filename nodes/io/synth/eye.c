@@ -77,13 +77,13 @@ bool synth_mouth_at(const struct synth_face *face, struct vec3 rest, struct vec3
     float lower = 0.75f * ramp(lower_edge + 0.005f, lower_edge - 0.005f, local.y);
     float teeth = open * across * (upper > lower ? upper : lower);
     float gaps = tooth_gaps(rest.x, upper > lower ? 0.082f : 0.055f);
-    struct vec3 ivory = vec_scale(vec3(0.62f, 0.56f, 0.46f), gaps * (1.0f - 0.55f * square(e)));
+    struct vec3 ivory = vec_scale(vec3(0.74f, 0.67f, 0.55f), gaps * (1.0f - 0.55f * square(e)));
     float tongue = open * ramp(face->mouth - 0.55f * drop, face->mouth - 0.95f * drop, local.y) *
                    (1.0f - lower);
     s->albedo = vec_mix(s->albedo, vec3(0.30f, 0.10f, 0.09f), 0.7f * tongue * across);
     s->albedo = vec_mix(s->albedo, ivory, teeth);
     s->gloss = mixf(0.3f, 1.2f, teeth);
     s->roughness = mixf(0.4f, 0.2f, teeth);
-    *light = mixf(*light, 0.75f, teeth);
+    *light = mixf(*light, 0.95f, teeth);
     return true;
 }

@@ -127,7 +127,7 @@ static float eye_depth(const struct synth_face *face, float x, float y, float z)
 /* How much a point follows the jaw: soft over the cheeks, a step at the opening of the mouth. */
 static float jaw_weight(const struct synth_face *face, struct vec3 p) {
     float e = p.x / face->identity->mouth_width, inside = saturate(1.0f - e * e);
-    float lens = pow_det(inside, 0.55f);
+    float lens = pow_det(inside, 0.42f);
     float from_line = p.y - synth_lip_line(face, p.x);
     float soft = ramp(0.22f, -0.38f, from_line);
     float step = 0.5f - 0.5f * clampf(from_line / face->lip_line, -1.0f, 1.0f);
@@ -141,7 +141,7 @@ static struct vec3 express(const struct synth_face *face, struct vec3 rest, stru
     const struct synth_motion *m = &face->motion;
     const struct synth_identity *id = face->identity;
     float sign = rest.x < 0.0f ? -1.0f : 1.0f, side = fabsf(rest.x), line = rest.y - face->mouth;
-    float spread = 0.060f * m->smile + 0.045f * m->mouth_wide;
+    float spread = 0.060f * m->smile + 0.045f * m->mouth_wide - 0.035f * m->mouth_open;
     float corner = bell2((side - id->mouth_width) / 0.14f, line / 0.13f);
     float reach = saturate(side / id->mouth_width);
     p.x += sign * spread * corner * reach;

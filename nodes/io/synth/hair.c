@@ -31,19 +31,23 @@ static struct vec3 hanging(const struct synth_identity *id, float angle, float h
     return vec_mix(head, hang, ramp(0.1f, -0.15f, height));
 }
 
-static float cover_short(const struct synth_identity *id, float angle, float height, float ragged) {
-    float line = hairline(id, angle);
-    float soft = mixf(0.30f, 0.11f, ramp(0.5f, 1.1f, fabsf(angle)));
-    return ramp(-0.03f, soft, height - line + ragged);
+float synth_hair_edge(const struct synth_identity *id, float angle, float height) {
+    if (id->hair_thickness <= 0.0f) {
+        return -1.0f;
+    }
+    if (id->hair_length >= -0.5f) {
+        return height - hairline(id, angle);
+    }
+    float opening =
+        mixf(0.98f, 0.78f, ramp(0.7f, -0.4f, height)) + 0.10f * ramp(-0.6f, -1.2f, height);
+    float curtain = fabsf(angle) - opening;
+    float top = height - id->hairline + 0.10f * (fringe(id, angle) - 0.5f);
+    return top > curtain ? top : curtain;
 }
 
-static float cover_long(const struct synth_identity *id, float angle, float height, float ragged) {
-    float side = fabsf(angle), opening = mixf(0.98f, 0.78f, ramp(0.7f, -0.4f, height));
-    opening += 0.10f * ramp(-0.6f, -1.2f, height);
-    float curtain = ramp(-0.10f, 0.10f, side - opening + 0.5f * ragged);
-    float top =
-        ramp(-0.03f, 0.26f, height - id->hairline + 0.10f * (fringe(id, angle) - 0.5f) + ragged);
-    return top > curtain ? top : curtain;
+static float cover_at(const struct synth_identity *id, float angle, float height, float ragged) {
+    float soft = mixf(0.28f, 0.11f, ramp(0.5f, 1.0f, fabsf(angle)));
+    return ramp(-0.03f, soft, synth_hair_edge(id, angle, height) + ragged);
 }
 
 static struct vec3 hair_point(const struct synth_face *face, float angle, float height) {
@@ -51,10 +55,9 @@ static struct vec3 hair_point(const struct synth_face *face, float angle, float 
     bool is_long = id->hair_length < -0.5f;
     float strand = noise2(angle * 16.0f, height * 1.2f, id->seed);
     float lock = noise2(angle * 5.0f + 0.6f * height, height * 1.6f, id->seed + 9u);
-    float ragged = 0.022f * strand + 0.03f * lock;
+    float ragged = 0.016f * strand + 0.03f * lock;
     struct vec3 p = is_long ? hanging(id, angle, height) : synth_head_rest(id, angle, height);
-    float cover =
-        is_long ? cover_long(id, angle, height, ragged) : cover_short(id, angle, height, ragged);
+    float cover = cover_at(id, angle, height, ragged);
     float volume = is_long ? 1.0f : 0.55f + 0.45f * ramp(0.0f, 0.7f, height);
     float lumps = 1.0f + 0.22f * lock * (0.3f + id->hair_wave) + 0.08f * strand;
     if (is_long && height < 0.0f) {

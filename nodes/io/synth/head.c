@@ -115,7 +115,7 @@ void synth_face_init(struct synth_face *face, const struct synth_identity *id,
     face->lip_line = 0.0075f;
     face->chin = -1.03f * id->face_length;
     face->brow = id->brow_height;
-    face->jaw_drop = 0.24f * motion->mouth_open;
+    face->jaw_drop = 0.20f * motion->mouth_open;
     float angle = synth_head_angle(id, id->eye_spacing, 0.0f);
     float z = synth_head_rest(id, angle, 0.0f).z;
     face->eye_radius = 0.122f;

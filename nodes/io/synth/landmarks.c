@@ -27,9 +27,22 @@ static void brow_points(const struct synth_face *face, struct vec3 *points) {
     }
 }
 
+/* Height of the point of the nose that stands out furthest. */
+static float nose_point(const struct synth_face *face) {
+    float best = face->nose_tip, depth = 0.0f;
+    for (int i = 0; i <= 20; i++) {
+        float y = mixf(face->nose_tip + 0.05f, face->nose_base, (float)i / 20.0f);
+        float z = at(face, 0.0f, y).z;
+        best = z > depth ? y : best;
+        depth = z > depth ? z : depth;
+    }
+    return best;
+}
+
 static void nose_points(const struct synth_face *face, struct vec3 *points) {
+    float tip = nose_point(face);
     for (int i = 0; i < 4; i++) {
-        points[i] = at(face, 0.0f, mixf(0.02f, face->nose_tip, (float)i / 3.0f));
+        points[i] = at(face, 0.0f, mixf(0.02f, tip, (float)i / 3.0f));
     }
     for (int i = 0; i < 5; i++) {
         float t = (float)i / 2.0f - 1.0f;

@@ -24,29 +24,40 @@ static float blink_at(const struct synth_motion_args *args) {
     return shut;
 }
 
+/* Two waves of unrelated periods, in [-1, 1]: `rate` swings a second, so that two seconds show
+ * most of the range whatever the seed. */
+static float swing(const struct synth_motion_args *args, float rate, uint32_t channel) {
+    const float turn = 6.28318531f;
+    float t = args->frame / 24.0f * rate;
+    uint32_t h = hash3(args->seed, channel, 78u);
+    float slow = sin_det(turn * (t + unit_of(h)));
+    float fast = sin_det(turn * (2.37f * t + unit_of(mix32(h + 1u))));
+    return clampf(0.85f * slow + 0.32f * fast, -1.0f, 1.0f);
+}
+
 /* Syllables at about four a second under phrases of about a second and a half. */
 static float mouth_at(const struct synth_motion_args *args) {
-    float phrase = ramp(-0.35f, 0.25f, drift(args, 0.9f, 20u));
-    float syllable = 0.5f + 0.62f * drift(args, 4.2f, 21u);
+    float phrase = ramp(-0.75f, -0.15f, swing(args, 0.62f, 20u));
+    float syllable = 0.5f + 0.34f * swing(args, 3.1f, 21u) + 0.32f * drift(args, 2.7f, 23u);
     float breath = 0.10f * ramp(0.0f, 0.8f, drift(args, 0.6f, 22u));
-    return saturate(breath + args->speech * phrase * ramp(0.12f, 1.0f, syllable));
+    return saturate(breath + args->speech * phrase * ramp(0.12f, 1.05f, syllable));
 }
 
 void synth_motion_at(const struct synth_motion_args *args, struct synth_motion *motion) {
     float range = args->pose_range * degree;
     *motion = (struct synth_motion){
-        .yaw = range * clampf(1.25f * drift(args, 0.55f, 1u), -1.0f, 1.0f),
-        .pitch = 0.42f * range * drift(args, 0.6f, 2u),
-        .roll = 0.33f * range * drift(args, 0.45f, 3u),
+        .yaw = range * swing(args, 0.37f, 1u),
+        .pitch = 0.42f * range * swing(args, 0.46f, 2u),
+        .roll = 0.33f * range * swing(args, 0.31f, 3u),
         .shift = vec3(0.16f * drift(args, 0.35f, 4u), 0.09f * drift(args, 0.4f, 5u),
                       0.25f * drift(args, 0.3f, 6u)),
         .mouth_open = mouth_at(args),
         .mouth_wide = 0.8f * args->speech * drift(args, 2.4f, 7u),
-        .smile = ramp(0.05f, 0.85f, drift(args, 0.4f, 8u)),
+        .smile = ramp(-0.1f, 1.0f, swing(args, 0.33f, 8u)),
         .blink = blink_at(args),
-        .brow = clampf(0.9f * drift(args, 0.7f, 9u), -0.5f, 1.0f),
-        .light = 1.0f + 0.10f * drift(args, 0.5f, 12u),
-        .light_azimuth = 12.0f * degree * drift(args, 0.3f, 13u),
+        .brow = clampf(0.25f + 0.75f * swing(args, 0.41f, 9u), -0.5f, 1.0f),
+        .light = 1.0f + 0.10f * swing(args, 0.5f, 12u),
+        .light_azimuth = 12.0f * degree * swing(args, 0.3f, 13u),
     };
     float look = 24.0f * 0.9f;
     float slot = floorf(args->frame / look), within = args->frame / look - slot;

@@ -70,6 +70,7 @@ static struct synth_vertex blend(const struct renderer *r, const struct synth_tr
     }
     synth_weights(corner, x, y, w);
     for (int i = 0; i < 3; i++) {
+        out.angle += v[i]->angle * w[i];
         out.position = vec_add(out.position, vec_scale(v[i]->position, w[i]));
         out.normal = vec_add(out.normal, vec_scale(v[i]->normal, w[i]));
         out.rest = vec_add(out.rest, vec_scale(v[i]->rest, w[i]));

@@ -72,6 +72,7 @@ static void build_head(struct synth_scene *scene, const struct synth_face *face)
             float angle = pi * (0.40f * s + 0.60f * s * s * s);
             struct vec3 rest = synth_head_rest(face->identity, angle, heights[r]);
             place(v, face, rest, synth_head_shaped(face, rest, angle), 1.0f);
+            v->angle = angle;
         }
     }
 }
@@ -100,6 +101,7 @@ static void build_ears(struct synth_scene *scene, const struct synth_face *face)
                 struct vec3 p = ear_point(face->identity, (float)r / (ROWS - 1), a);
                 p.x *= (float)side;
                 place(v, face, p, p, 1.0f);
+                v->angle = (float)r / (ROWS - 1);
             }
         }
     }

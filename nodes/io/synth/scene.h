@@ -13,6 +13,7 @@ enum synth_material { SYNTH_FACE, SYNTH_EAR, SYNTH_NECK, SYNTH_HAIR, SYNTH_CLOTH
 struct synth_vertex {
     struct vec3 position, normal; /* world */
     struct vec3 rest, local;      /* head space: bare loft, and shaped but not posed */
+    float angle;                  /* about the head, from its front */
     struct vec3 ambient;          /* light from all around, times what reaches the vertex */
 };
 
@@ -36,6 +37,8 @@ void synth_scene_finish(struct synth_scene *scene);
  * filled row by row. Normals point to (row step) x (column step). */
 struct synth_vertex *synth_scene_grid(struct synth_scene *scene, int rows, int columns,
                                       enum synth_material material);
+/* How far inside the hair a place of the loft lies, in decimetres; negative on bare skin. */
+float synth_hair_edge(const struct synth_identity *identity, float angle, float height);
 /* Parts of synth_scene_build. */
 void synth_hair_build(struct synth_scene *scene, const struct synth_face *face);
 void synth_body_build(struct synth_scene *scene, const struct synth_face *face);

@@ -60,8 +60,8 @@ static struct vec3 eye_glint(const struct synth_shading *sh, const struct synth_
                              struct vec3 n, float open) {
     struct vec3 v = vec_unit(vec_sub(sh->camera, vertex->position));
     struct vec3 mirror = vec_sub(vec_scale(n, 2.0f * vec_dot(n, v)), v);
-    float key = ramp(0.955f, 0.985f, vec_dot(mirror, sh->light->key_direction));
-    float fill = 0.10f * ramp(0.90f, 0.97f, vec_dot(mirror, sh->light->fill_direction));
+    float key = ramp(0.972f, 0.990f, vec_dot(mirror, sh->light->key_direction));
+    float fill = 0.10f * ramp(0.93f, 0.98f, vec_dot(mirror, sh->light->fill_direction));
     float level = (sh->light->key.x + sh->light->key.y + sh->light->key.z) / 3.0f;
     struct vec3 tint = vec_scale(sh->light->key, 1.0f / level);
     return vec_scale(tint, open * sh->peak * (key + fill));
@@ -74,8 +74,8 @@ static struct vec3 shade_hair(const struct synth_shading *sh, const struct synth
     const struct synth_light *light = sh->light;
     float angle = vertex->rest.x, height = vertex->rest.y;
     float wave = 0.12f * id->hair_wave * sin_det(7.0f * height + 2.0f * angle);
-    float strand = noise2((angle + wave) * 62.0f, height * 3.5f, id->seed + 50u);
-    float fine = noise2((angle + wave) * 150.0f, height * 5.0f, id->seed + 51u);
+    float strand = noise2((angle + wave) * 62.0f, height * 1.6f, id->seed + 50u);
+    float fine = noise2((angle + wave) * 150.0f, height * 2.2f, id->seed + 51u);
     struct vec3 n = vertex->normal, v = vec_unit(vec_sub(sh->camera, vertex->position));
     struct vec3 flow =
         synth_head_turn(&sh->face->motion, vec3(0.25f * sin_det(angle) + 0.10f * strand, -1.0f,
@@ -90,7 +90,7 @@ static struct vec3 shade_hair(const struct synth_shading *sh, const struct synth
     float rim = saturate(vec_dot(n, light->rim_direction) + 0.25f);
     float tr = vec_dot(t, vec_unit(vec_add(light->rim_direction, v)));
     float rim_shine = pow_det(saturate(1.0f - tr * tr), 20.0f) * rim;
-    struct vec3 albedo = vec_scale(id->hair, saturate(0.95f + 0.45f * strand + 0.35f * fine));
+    struct vec3 albedo = vec_scale(id->hair, saturate(0.95f + 0.32f * strand + 0.22f * fine));
     struct vec3 colour =
         vec_mul(albedo, vec_add(vec_scale(light->key, 0.9f * diffuse),
                                 vec_add(vertex->ambient, vec_scale(light->rim, 0.5f * rim))));
@@ -153,6 +153,26 @@ static float key_seen(const struct synth_shading *sh, const struct synth_vertex 
                               (int)sh->light->softness);
 }
 
+/* Short strands on the scalp soften the edge of the hair. */
+static void paint_roots(const struct synth_face *face, const struct synth_vertex *vertex,
+                        struct synth_surface *s) {
+    const struct synth_identity *id = face->identity;
+    float height = vertex->rest.y;
+    if (height < -0.45f) {
+        return;
+    }
+    float edge = synth_hair_edge(id, vertex->angle, height);
+    if (edge < -0.16f) {
+        return;
+    }
+    float strand = noise2(vertex->angle * 70.0f + 9.0f * height, height * 5.0f, id->seed + 60u);
+    float roots = ramp(-0.02f, 0.10f, edge + 0.045f + 0.055f * strand);
+    roots *= id->hair_length < -0.5f ? ramp(0.12f, 0.35f, height) : ramp(-0.40f, -0.15f, height);
+    s->albedo = vec_mix(s->albedo, vec_scale(id->hair, 1.1f + 0.3f * strand), 0.94f * roots);
+    s->gloss *= 1.0f - 0.8f * roots;
+    s->thin *= 1.0f - 0.7f * roots;
+}
+
 static struct vec3 shade_face(const struct synth_shading *sh, const struct synth_vertex *vertex,
                               float *face_part) {
     struct synth_surface s;
@@ -172,6 +192,7 @@ static struct vec3 shade_face(const struct synth_shading *sh, const struct synth
         return vec_scale(shade_surface(sh, vertex, &s, n, 0.3f + 0.5f * seen), light);
     }
     synth_skin_at(sh->face, vertex->rest, &s);
+    paint_roots(sh->face, vertex, &s);
     n = vec_unit(vec_add(n, synth_head_turn(&sh->face->motion, s.bump)));
     return shade_surface(sh, vertex, &s, n, seen);
 }
@@ -198,6 +219,7 @@ struct vec3 synth_shade(const struct synth_shading *sh, const struct synth_verte
     synth_plain_skin_at(sh->face, v.rest, &s);
     if (material == SYNTH_EAR) {
         s.albedo = vec_mix(s.albedo, sh->face->identity->cheek, 0.5f);
+        s.albedo = vec_scale(s.albedo, 1.0f - 0.6f * bell((v.angle - 0.25f) / 0.24f));
     }
     return shade_surface(sh, &v, &s, v.normal, key_seen(sh, &v));
 }

@@ -21,22 +21,21 @@ static float brow_mask(const struct synth_face *face, float side, float y) {
 static float beard_mask(const struct synth_face *face, float side, float y) {
     const struct synth_identity *id = face->identity;
     float cheek = face->mouth + 0.055f + 0.60f * ramp(0.34f, 0.68f, side);
-    float jaw = ramp(cheek + 0.03f, cheek - 0.07f, y) *
-                ramp(id->mouth_width - 0.01f, id->mouth_width + 0.06f, side);
+    float jaw = ramp(cheek + 0.06f, cheek - 0.12f, y) *
+                ramp(id->mouth_width - 0.02f, id->mouth_width + 0.07f, side);
     float up, down;
     synth_lip_edges(face, side, &up, &down);
     float line = synth_lip_line(face, side);
-    float chin = ramp(line - down - 0.035f, line - down - 0.09f, y);
-    chin = chin > 0.7f * bell(side / 0.04f) * ramp(line - down, line - down - 0.03f, y)
-               ? chin
-               : 0.7f * bell(side / 0.04f) * ramp(line - down, line - down - 0.03f, y);
+    float chin = ramp(line - down - 0.015f, line - down - 0.085f, y);
+    float tuft = 0.7f * bell(side / 0.04f) * ramp(line - down, line - down - 0.03f, y);
+    chin = chin > tuft ? chin : tuft;
     float top = face->nose_base - 0.035f;
     float moustache = ramp(top + 0.02f, top - 0.03f, y) * ramp(line + up, line + up + 0.02f, y) *
                       ramp(id->mouth_width + 0.07f, id->mouth_width, side) *
                       (1.0f - 0.5f * bell(side / 0.022f));
     float all = jaw > chin ? jaw : chin;
     all = all > moustache ? all : moustache;
-    return all * ramp(-0.62f, -0.25f, -fabsf(side) * 0.0f - 0.2f);
+    return all;
 }
 
 static float lash_mask(const struct synth_face *face, float side, float y) {
@@ -139,8 +138,10 @@ static void paint_hairs(const struct synth_face *face, struct vec3 rest, struct 
           beard = beard_mask(face, side, rest.y) * ramp(-0.25f, -0.05f, rest.z);
     if (beard > 0.0f && id->beard + id->stubble > 0.0f) {
         float strand = noise3(rest.x * 78.0f, rest.y * 30.0f, rest.z * 60.0f, id->seed + 6u);
-        float cover = saturate(beard * (0.55f + id->beard * 0.75f) + 0.40f * strand - 0.16f);
-        cover = ramp(0.15f, 0.75f, cover) * saturate(id->beard + 0.3f * id->stubble);
+        float cover =
+            ramp(-0.05f, 1.0f,
+                 beard * (0.45f + 0.75f * id->beard) + 0.40f * strand * (1.4f - beard) - 0.12f);
+        cover *= saturate(0.25f + id->beard);
         struct vec3 colour = vec_scale(id->hair, 1.3f + 0.9f * strand);
         s->albedo = vec_mix(s->albedo, colour, 0.93f * cover);
         s->bump = vec_add(s->bump, vec3(0.35f * strand * cover, 0.0f, 0.0f));
