@@ -46,7 +46,7 @@ static struct us_arrays *describe(const struct us_checkpoint *state, int64_t cou
                           (int64_t[]){(int64_t)state->count}, state->buffers[i]);
         }
     }
-    us_arrays_add(file, "losses", US_ARRAY_F32, 1, (int64_t[]){(int64_t)state->step},
+    us_arrays_add(file, "losses", US_ARRAY_F32, 1, (int64_t[]){2 * (int64_t)state->step},
                   state->losses);
     us_arrays_add(file, "counters", US_ARRAY_I64, 1, (int64_t[]){2}, counters);
     us_arrays_add(file, "times", US_ARRAY_F64, 1, (int64_t[]){2}, times);
@@ -214,7 +214,7 @@ static struct us_error *read_arrays(const struct us_arrays *file, uint64_t step,
         US_TRY(copy_array(file, buffer_names[i], US_ARRAY_F32, (int64_t)count,
                           (void **)&state->buffers[i]));
     }
-    US_TRY(copy_array(file, "losses", US_ARRAY_F32, counters[0], (void **)&state->losses));
+    US_TRY(copy_array(file, "losses", US_ARRAY_F32, 2 * counters[0], (void **)&state->losses));
     return copy_array(file, "lines", US_ARRAY_U8, -1, (void **)&state->lines);
 }
 

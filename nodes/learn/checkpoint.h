@@ -21,7 +21,7 @@ struct us_checkpoint {
     double seconds, wait_seconds;          /* spent training so far; waiting for data */
     float *buffers[US_CHECKPOINT_BUFFERS]; /* count floats each; [3] may be NULL */
     size_t count;
-    float *losses; /* one a step */
+    float *losses; /* two a step: source and destination */
     char *lines;   /* metrics so far, NUL-terminated */
 };
 

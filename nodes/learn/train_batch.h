@@ -1,0 +1,37 @@
+/* Batches for the trainer: faces of both sides, picked and varied as functions of the step. */
+#ifndef US_NODES_LEARN_TRAIN_BATCH_H
+#define US_NODES_LEARN_TRAIN_BATCH_H
+
+#include "nodes/learn/dataset_file.h"
+#include "nodes/learn/train_params.h"
+
+/* One side: its faces and which of them are trained on. */
+struct us_train_side {
+    struct us_dataset dataset;
+    size_t *training, training_count; /* indices of faces that are not held out */
+    struct us_augment_ranges ranges;
+};
+
+struct us_train_batches {
+    struct us_train_side *sides; /* 2, borrowed */
+    int batch, size, threads;
+    uint64_t seed;
+    struct us_augment_job *jobs; /* 2 * batch */
+    float *memory;               /* inputs, targets and masks of both sides, then scratch */
+    struct us_nn_batch made;
+};
+
+/* Fills the indices from the data set. Fails when every face is held out. */
+struct us_error *us_train_side_init(struct us_train_side *side) US_NODISCARD;
+void us_train_side_finish(struct us_train_side *side);
+
+struct us_error *us_train_batches_init(struct us_train_batches *batches,
+                                       struct us_train_side *sides,
+                                       const struct us_nn_trainer_config *config) US_NODISCARD;
+void us_train_batches_finish(struct us_train_batches *batches);
+
+/* The batch of a step; `repeat` 0 first, others give other batches for the same step. */
+const struct us_nn_batch *us_train_batches_make(struct us_train_batches *batches, uint64_t step,
+                                                uint32_t repeat);
+
+#endif

@@ -1,0 +1,214 @@
+#include "nodes/learn/train_params.h"
+
+#include <string.h>
+
+static const char *const archs[] = {"df", NULL};
+static const char *const optimizers[] = {"adabelief", "adam", NULL};
+static const char *const precisions[] = {"f32", "bf16", NULL};
+static const char *const flips[] = {"none", "source", "destination", "both", NULL};
+static const char *const parts[] = {"encoder", "inter", "decoder_src", "decoder_dst"};
+
+#define P struct train_params
+#define AT(field) offsetof(P, field)
+
+const struct us_param us_train_params[] = {
+    US_CHOICE(P, arch, "df", archs, "Architecture: df has one shared encoder and a decoder each."),
+    US_STRING(P, options, "ud",
+              "Letters: u for more likeness (a normed code), d for double resolution at the same "
+              "cost; \"\" for none."),
+    US_INT(P, ae_dims, 64, 4, 1024, "channels", "Width of the code between encoder and decoders."),
+    US_INT(P, e_dims, 32, 4, 256, "channels", "Width of the encoder."),
+    US_INT(P, d_dims, 32, 4, 256, "channels", "Width of the decoders."),
+    US_INT(P, mask_dims, 12, 4, 256, "channels", "Width of the decoders' mask branch."),
+    US_INT(P, batch, 4, 1, 256, "pairs", "Faces of each person in a step."),
+    {.name = "steps",
+     .doc = "Steps to train. More than before goes on where the last training "
+            "with these parameters stopped.",
+     .type = US_PARAM_INT,
+     .offset = AT(steps),
+     .number = 20000,
+     .min = 1,
+     .max = 100000000,
+     .unit = "steps",
+     .role = US_EXTENDING},
+    {.name = "until.loss",
+     .doc = "Stops earlier, when the mean loss of the last 100 steps is below "
+            "this.",
+     .type = US_PARAM_DOUBLE,
+     .offset = AT(until_loss),
+     .number = NAN,
+     .min = 0,
+     .max = 1000,
+     .unit = "",
+     .role = US_EXTENDING},
+    US_CHOICE(P, optimizer, "adabelief", optimizers, "How gradients become updates."),
+    US_DOUBLE(P, lr, 2e-4, 0, 1, "", "Learning rate."),
+    US_DOUBLE(
+        P, lr_dropout, 0, 0, 1, "",
+        "Chance that a weight takes part in a step, 0.3 is usual for the last phase; the rate "
+        "then also swings with a period of 500 steps. 0: off, all weights always."),
+    US_DOUBLE(P, clip, 1, 0, 1000, "", "Largest norm of the gradient; 0: no limit."),
+    US_DOUBLE(P, average, 0.999, 0, 0.99999, "",
+              "Decay of the moving average of the weights, which becomes the model; 0: the last "
+              "weights do."),
+    US_CHOICE(P, precision, "f32", precisions,
+              "bf16 multiplies in bfloat16 (faster where the processor can), weights stay float."),
+    {.name = "loss.dssim",
+     .doc = "Weight of structural dissimilarity.",
+     .type = US_PARAM_DOUBLE,
+     .offset = AT(dssim_weight),
+     .number = 10,
+     .max = 1000,
+     .unit = ""},
+    {.name = "loss.square",
+     .doc = "Weight of the mean squared error.",
+     .type = US_PARAM_DOUBLE,
+     .offset = AT(square_weight),
+     .number = 10,
+     .max = 1000,
+     .unit = ""},
+    {.name = "loss.absolute",
+     .doc = "Weight of the mean absolute error.",
+     .type = US_PARAM_DOUBLE,
+     .offset = AT(absolute_weight),
+     .number = 0,
+     .max = 1000,
+     .unit = ""},
+    {.name = "loss.mask",
+     .doc = "Weight of the mask's mean squared error.",
+     .type = US_PARAM_DOUBLE,
+     .offset = AT(mask_weight),
+     .number = 10,
+     .max = 1000,
+     .unit = ""},
+    US_BOOL(P, masked, true, "The image terms of the loss count inside the matte only."),
+    US_DOUBLE(P, random_warp, 0.24, 0, 1, "cells",
+              "How far the nodes of the random warp of the input move; 0: no warp."),
+    US_CHOICE(P, flip, "none", flips, "Whose faces are mirrored in half of the cases."),
+    US_DOUBLE(P, rotation, 10, 0, 180, "degrees", "Random rotation, each way."),
+    US_DOUBLE(P, scale, 0.05, 0, 1, "", "Random scale: 0.05 is from 1/1.05 to 1.05."),
+    US_DOUBLE(P, shift, 0.05, 0, 1, "sides", "Random shift, each way."),
+    US_DOUBLE(P, light, 0.03, 0, 1, "encoded",
+              "Random exposure of input and target alike, each way: the model learns to follow the "
+              "light. 0.0763 is a stop in the log encoding."),
+    US_DOUBLE(P, hue, 0, 0, 180, "degrees", "Random hue of the source's input only, each way."),
+    US_DOUBLE(P, saturation, 0, 0, 1, "", "Random saturation of the source's input only."),
+    US_DOUBLE(P, value, 0, 0, 1, "encoded", "Random brightness of the source's input only."),
+    US_INT(P, seed, 1, 0, 4294967295.0, "", "Of first weights and variations."),
+    US_INT(P, holdout, 10, 0, 1000000, "faces",
+           "Every how manyth crop is kept out of the training, to measure the model with; 0: none. "
+           "Data sets come with their own."),
+    US_STRINGS(P, reset,
+               "Parts of the model at `init` that start again: encoder, inter, decoder_src, "
+               "decoder_dst."),
+    {.name = "checkpoint.minutes",
+     .doc = "Saves the training this often; 0: not by the clock.",
+     .type = US_PARAM_DOUBLE,
+     .offset = AT(checkpoint_minutes),
+     .number = 5,
+     .max = 1440,
+     .unit = "minutes",
+     .role = US_UNKEYED},
+    {.name = "checkpoint.steps",
+     .doc = "Saves the training every so many steps too; 0: not.",
+     .type = US_PARAM_INT,
+     .offset = AT(checkpoint_steps),
+     .number = 0,
+     .max = 100000000,
+     .unit = "steps",
+     .role = US_UNKEYED},
+    US_STRING(P, license, "", "Licence of the model, carried in its file."),
+    US_STRING(P, consent, "", "Reference to the persons' consent, carried in the model's file."),
+    US_PARAMS_END};
+
+static struct us_error *check_options(const char *options) {
+    for (const char *c = options; *c; c++) {
+        if ((*c != 'u' && *c != 'd') || strchr(c + 1, *c)) {
+            return us_fail(US_USAGE, "options is '%s', allowed are u and d, each once", options);
+        }
+    }
+    return NULL;
+}
+
+static struct us_error *check_reset(const struct us_strings *reset) {
+    for (size_t i = 0; i < reset->count; i++) {
+        bool known = false;
+        for (size_t k = 0; k < sizeof parts / sizeof *parts; k++) {
+            known |= strcmp(reset->items[i], parts[k]) == 0;
+        }
+        if (!known) {
+            return us_fail(US_USAGE,
+                           "reset names '%s', allowed are encoder, inter, decoder_src and "
+                           "decoder_dst",
+                           reset->items[i]);
+        }
+    }
+    return NULL;
+}
+
+struct us_error *us_train_check(const void *params) {
+    const struct train_params *p = params;
+    US_TRY(check_options(p->options));
+    US_TRY(check_reset(&p->reset));
+    if (p->dssim_weight + p->square_weight + p->absolute_weight <= 0) {
+        return us_fail(US_USAGE, "loss.dssim, loss.square and loss.absolute are all 0");
+    }
+    if (strcmp(p->precision, "bf16") == 0 && !us_nn_has_bf16()) {
+        return us_error_hint(us_fail(US_MISSING, "precision is bf16, but this processor has none"),
+                             "use precision: f32");
+    }
+    return NULL;
+}
+
+static struct us_nn_arch arch_of(const struct train_params *p, int size) {
+    return (struct us_nn_arch){.family = US_NN_DF,
+                               .likeness = strchr(p->options, 'u') != NULL,
+                               .doubled = strchr(p->options, 'd') != NULL,
+                               .resolution = size,
+                               .ae_dims = (int)p->ae_dims,
+                               .e_dims = (int)p->e_dims,
+                               .d_dims = (int)p->d_dims,
+                               .d_mask_dims = (int)p->mask_dims};
+}
+
+struct us_error *us_train_config(const struct train_params *p, int size, int threads,
+                                 struct us_nn_trainer_config *config) {
+    const bool adam = strcmp(p->optimizer, "adam") == 0;
+    *config = (struct us_nn_trainer_config){.arch = arch_of(p, size),
+                                            .batch = (int)p->batch,
+                                            .threads = threads,
+                                            .seed = (uint64_t)p->seed,
+                                            .bf16 = strcmp(p->precision, "bf16") == 0};
+    config->optimizer = us_nn_optimizer_usual(adam ? US_NN_ADAM : US_NN_ADABELIEF);
+    config->optimizer.rate = (float)p->lr;
+    config->optimizer.rate_dropout = (float)p->lr_dropout;
+    config->optimizer.clip_norm = (float)p->clip;
+    config->optimizer.average_decay = (float)p->average;
+    config->loss = (struct us_nn_loss_weights){.dssim = (float)p->dssim_weight,
+                                               .square = (float)p->square_weight,
+                                               .absolute = (float)p->absolute_weight,
+                                               .mask = (float)p->mask_weight,
+                                               .masked = p->masked};
+    const char *problem = us_nn_trainer_problem(config);
+    if (problem) {
+        return us_error_hint(
+            us_fail(US_FAILED, "cannot train on crops of %d px: %s", size, problem),
+            "choose another size at face_crop or other options here");
+    }
+    return NULL;
+}
+
+struct us_augment_ranges us_train_ranges(const struct train_params *p, enum us_nn_side side) {
+    const bool source = side == US_NN_SOURCE;
+    const bool mirrored =
+        strcmp(p->flip, "both") == 0 || strcmp(p->flip, source ? "source" : "destination") == 0;
+    return (struct us_augment_ranges){.rotation_degrees = p->rotation,
+                                      .scale = p->scale,
+                                      .shift = p->shift,
+                                      .flip = mirrored ? 0.5 : 0,
+                                      .warp = p->random_warp,
+                                      .light = p->light,
+                                      .hue_degrees = source ? p->hue : 0,
+                                      .saturation = source ? p->saturation : 0,
+                                      .value = source ? p->value : 0};
+}

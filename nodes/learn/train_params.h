@@ -1,0 +1,37 @@
+/* What train_swap can be told. */
+#ifndef US_NODES_LEARN_TRAIN_PARAMS_H
+#define US_NODES_LEARN_TRAIN_PARAMS_H
+
+#include "kernels/augment.h"
+#include "kernels/nn/trainer.h"
+#include "runtime/api/params.h"
+
+struct train_params {
+    const char *arch, *options;
+    int64_t ae_dims, e_dims, d_dims, mask_dims;
+    int64_t batch, steps, seed, holdout;
+    double until_loss; /* NaN: none */
+    const char *optimizer, *precision, *flip;
+    double lr, lr_dropout, clip, average;
+    double dssim_weight, square_weight, absolute_weight, mask_weight;
+    bool masked;
+    double random_warp, rotation, scale, shift, light, hue, saturation, value;
+    struct us_strings reset;
+    double checkpoint_minutes;
+    int64_t checkpoint_steps;
+    const char *license, *consent;
+};
+
+extern const struct us_param us_train_params[];
+
+/* Parameters that contradict each other, whatever the crops. */
+struct us_error *us_train_check(const void *params) US_NODISCARD;
+
+/* The trainer's configuration for faces of `size` px; fails when no net can be built from it. */
+struct us_error *us_train_config(const struct train_params *params, int size, int threads,
+                                 struct us_nn_trainer_config *config) US_NODISCARD;
+
+/* The ranges of one side's variations. */
+struct us_augment_ranges us_train_ranges(const struct train_params *params, enum us_nn_side side);
+
+#endif

@@ -1,0 +1,214 @@
+#include "nodes/learn/training.h"
+
+#include <math.h>
+#include <string.h>
+#include <time.h>
+
+#include "nodes/learn/dataset_gather.h"
+#include "nodes/learn/model_file.h"
+#include "nodes/learn/training_state.h"
+#include "runtime/base/mem.h"
+
+enum { REPEATS = 8, GENERATIONS = 3 };
+
+static const char *const side_names[2] = {"source", "destination"};
+
+static double now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+static struct us_error *sides_agree(const struct us_dataset *a, const struct us_dataset *b) {
+    if (a->size == b->size && strcmp(a->encoding, b->encoding) == 0 &&
+        strcmp(a->coverage, b->coverage) == 0) {
+        return NULL;
+    }
+    return us_error_hint(us_fail(US_FAILED,
+                                 "source is %d px, %s, %s, but destination %d px, %s, %s", a->size,
+                                 a->coverage, a->encoding, b->size, b->coverage, b->encoding),
+                         "make the crops of both with the same size, coverage and encoding");
+}
+
+struct us_error *us_training_open(struct us_training *t, struct us_task *task, int source_port,
+                                  int destination_port) {
+    const int ports[2] = {source_port, destination_port};
+    *t = (struct us_training){.task = task, .params = us_task_params(task)};
+    t->target = (uint64_t)t->params->steps;
+    for (int side = 0; side < 2; side++) {
+        struct us_error *error =
+            us_dataset_gather(task, ports[side], t->params->holdout, &t->sides[side].dataset);
+        US_TRY(us_error_wrap(error, "cannot train on %s", side_names[side]));
+        t->sides[side].ranges = us_train_ranges(t->params, (enum us_nn_side)side);
+        US_TRY(us_train_side_init(&t->sides[side]));
+    }
+    US_TRY(sides_agree(&t->sides[0].dataset, &t->sides[1].dataset));
+    US_TRY(us_train_config(t->params, t->sides[0].dataset.size, us_task_threads(task), &t->config));
+    US_TRY(us_task_workspace(task, &t->folder));
+    US_TRY(us_nn_error(us_nn_trainer_create(&t->config, &t->trainer), "build the net"));
+    return us_train_batches_init(&t->batches, t->sides, &t->config);
+}
+
+void us_training_close(struct us_training *t) {
+    for (int side = 0; side < 2; side++) {
+        us_train_side_finish(&t->sides[side]);
+    }
+    us_train_batches_finish(&t->batches);
+    us_nn_trainer_destroy(t->trainer);
+    us_free(t->losses);
+    us_free(t->parameters);
+    us_str_finish(&t->lines);
+}
+
+double us_training_loss(const struct us_training *t, uint64_t step) {
+    return us_losses_mean(t->losses, step, US_LOSS_WINDOW, 0) +
+           us_losses_mean(t->losses, step, US_LOSS_WINDOW, 1);
+}
+
+static void note_loss(struct us_training *t, const struct us_nn_losses *losses) {
+    us_grow(&t->losses, &t->loss_capacity, (size_t)t->step, 2 * sizeof *t->losses);
+    t->losses[2 * t->step] = (float)losses->source.total;
+    t->losses[2 * t->step + 1] = (float)losses->destination.total;
+    t->step++;
+}
+
+static void print_terms(const char *name, const struct us_nn_loss_terms *terms,
+                        struct us_str *out) {
+    us_str_printf(out, ",\"%s\":{\"dssim\":%.6g,\"square\":%.6g,\"absolute\":%.6g,\"mask\":%.6g}",
+                  name, terms->dssim, terms->square, terms->absolute, terms->mask);
+}
+
+static void print_line(struct us_training *t, const struct us_nn_losses *losses) {
+    const double seconds = t->seconds - t->line_seconds;
+    const double wait = t->wait_seconds - t->line_wait_seconds;
+    const double source = us_losses_mean(t->losses, t->step, US_METRICS_STEPS, 0);
+    const double destination = us_losses_mean(t->losses, t->step, US_METRICS_STEPS, 1);
+    us_str_printf(&t->lines,
+                  "{\"step\":%llu,\"loss\":%.6g,\"loss_source\":%.6g,\"loss_destination\":%.6g",
+                  (unsigned long long)t->step, source + destination, source, destination);
+    print_terms("source", &losses->source, &t->lines);
+    print_terms("destination", &losses->destination, &t->lines);
+    us_str_printf(&t->lines, ",\"gradient_norm\":%.6g,\"seconds\":%.3f", losses->gradient_norm,
+                  t->seconds);
+    if (seconds > 0) {
+        us_str_printf(&t->lines, ",\"images_per_second\":%.2f,\"data_wait\":%.4f",
+                      2.0 * t->config.batch * US_METRICS_STEPS / seconds, wait / seconds);
+    }
+    us_str_append(&t->lines, "}\n");
+    t->line_seconds = t->seconds;
+    t->line_wait_seconds = t->wait_seconds;
+}
+
+/* Goes back to the last checkpoint, or to the start, and on from there with other variations. */
+static struct us_error *go_back(struct us_training *t, const float *init, const char *why) {
+    const uint64_t from = t->step, generation = t->generation + 1;
+    if (generation > GENERATIONS) {
+        return us_error_hint(us_fail(US_FAILED,
+                                     "the training does not stay finite: %s at step %llu", why,
+                                     (unsigned long long)from + 1),
+                             "lower lr, or set clip to 1");
+    }
+    US_TRY(us_training_restore(t, from, init));
+    t->generation = generation;
+    us_str_printf(&t->lines,
+                  "{\"event\":\"went_back\",\"from_step\":%llu,\"to_step\":%llu,\"why\":\"%s\"}\n",
+                  (unsigned long long)from, (unsigned long long)t->step, why);
+    us_task_warn(t->task, "%s at step %llu: training goes on from step %llu", why,
+                 (unsigned long long)from + 1, (unsigned long long)t->step);
+    return NULL;
+}
+
+/* One update. A batch whose loss or gradient is not finite is passed over for another. */
+static struct us_error *step(struct us_training *t, const float *init) {
+    struct us_nn_losses losses;
+    enum us_nn_status status = US_NN_NOT_FINITE;
+    const double start = now();
+    for (uint32_t repeat = 0; repeat < REPEATS && status == US_NN_NOT_FINITE; repeat++) {
+        const double before = now();
+        const struct us_nn_batch *batch =
+            us_train_batches_make(&t->batches, t->step, repeat + REPEATS * (uint32_t)t->generation);
+        t->wait_seconds += now() - before;
+        status = us_nn_trainer_step(t->trainer, batch, &losses);
+        if (status == US_NN_NOT_FINITE) {
+            us_str_printf(&t->lines, "{\"event\":\"not_finite\",\"step\":%llu,\"repeat\":%u}\n",
+                          (unsigned long long)t->step + 1, repeat);
+        }
+    }
+    t->seconds += now() - start;
+    if (status == US_NN_NOT_FINITE) {
+        return go_back(t, init, "loss or gradient is not finite");
+    }
+    US_TRY(us_nn_error(status, "train"));
+    note_loss(t, &losses);
+    if (t->step % US_METRICS_STEPS == 0) {
+        print_line(t, &losses);
+    }
+    return NULL;
+}
+
+static bool save_due(const struct us_training *t) {
+    const struct train_params *p = t->params;
+    return (p->checkpoint_steps > 0 && t->step % (uint64_t)p->checkpoint_steps == 0) ||
+           (p->checkpoint_minutes > 0 && now() - t->saved_at >= 60 * p->checkpoint_minutes);
+}
+
+static struct us_error *save_if_due(struct us_training *t, const float *init) {
+    bool finite;
+    if (!save_due(t)) {
+        return NULL;
+    }
+    US_TRY(us_training_save(t, false, &finite));
+    t->saved_at = now();
+    return finite ? NULL : go_back(t, init, "a weight is not finite");
+}
+
+static struct us_error *stopped(struct us_training *t, struct us_error *stop) {
+    bool finite;
+    struct us_error *error = us_training_save(t, false, &finite);
+    if (error) {
+        us_task_warn(t->task, "stopped at step %llu, not saved: %s", (unsigned long long)t->step,
+                     error->text);
+        us_error_free(error);
+    }
+    return stop;
+}
+
+static bool reached(const struct us_training *t) {
+    const double until = t->params->until_loss;
+    return t->step >= t->target ||
+           (!isnan(until) && t->step >= US_LOSS_WINDOW && us_training_loss(t, t->step) < until);
+}
+
+static struct us_error *report(struct us_training *t) {
+    if (t->step % 10 == 0) {
+        us_task_status(t->task, "step %llu of %llu, loss %.4f", (unsigned long long)t->step,
+                       (unsigned long long)t->target, us_training_loss(t, t->step));
+    }
+    struct us_error *stop = us_task_progress(t->task, (double)t->step / (double)t->target);
+    return stop ? stopped(t, stop) : NULL;
+}
+
+struct us_error *us_training_run(struct us_training *t, const float *init) {
+    bool finite = false;
+    US_TRY(us_training_resume(t, init));
+    t->saved_at = now();
+    while (!finite) {
+        while (!reached(t)) {
+            US_TRY(report(t));
+            US_TRY(step(t, init));
+            US_TRY(save_if_due(t, init));
+        }
+        US_TRY(us_training_save(t, true, &finite));
+        if (!finite) {
+            US_TRY(go_back(t, init, "a weight is not finite"));
+        }
+    }
+    const bool average = t->config.optimizer.average_decay > 0;
+    const enum us_nn_buffer buffer = average ? US_NN_AVERAGE : US_NN_PARAMETERS;
+    const size_t count = us_nn_trainer_layout(t->trainer)->count;
+    t->parameters = us_try_alloc_pixels(count * sizeof(float));
+    if (!t->parameters) {
+        return us_fail(US_RETRY, "no memory for %zu weights", count);
+    }
+    return us_nn_error(us_nn_trainer_read(t->trainer, buffer, t->parameters), "read the weights");
+}

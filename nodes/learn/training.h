@@ -1,0 +1,53 @@
+/* One training from its first step, or from where it was, to its last.
+ *
+ *     us_training_open(task, ..., &training)   faces, net, memory
+ *     us_training_run(&training)               resume, train, save
+ *     ... training.model_parameters ...
+ *     us_training_close(&training)
+ *
+ * Every step is a function of the state and of (seed, step), so a training that was stopped and
+ * goes on ends with the bits of one that was not. */
+#ifndef US_NODES_LEARN_TRAINING_H
+#define US_NODES_LEARN_TRAINING_H
+
+#include "nodes/learn/checkpoint.h"
+#include "nodes/learn/train_batch.h"
+#include "runtime/api/task.h"
+#include "runtime/base/str.h"
+
+enum {
+    US_LOSS_WINDOW = 100, /* steps the smoothed loss is the mean of */
+    US_METRICS_STEPS = 25 /* between lines of the metrics */
+};
+
+struct us_training {
+    struct us_task *task;
+    const struct train_params *params;
+    struct us_train_side sides[2]; /* source, destination */
+    struct us_nn_trainer_config config;
+    struct us_nn_trainer *trainer;
+    struct us_train_batches batches;
+    const char *folder; /* of the checkpoints */
+    uint64_t step, target, generation;
+    float *losses; /* two a step */
+    size_t loss_capacity;
+    struct us_str lines;
+    double seconds, wait_seconds;           /* spent in steps; making batches */
+    double line_seconds, line_wait_seconds; /* the same at the last line */
+    double saved_at;                        /* clock */
+    float *parameters;                      /* at the end: what the model is made of */
+};
+
+/* Gathers both ports. Close also after an error. */
+struct us_error *us_training_open(struct us_training *training, struct us_task *task,
+                                  int source_port, int destination_port) US_NODISCARD;
+/* `init` is the flat parameters to start from when there is no checkpoint, or NULL. Reaches the
+ * target or the wanted loss, saves there and fills `parameters`. Stopped (US_CANCELLED), it saves
+ * first. */
+struct us_error *us_training_run(struct us_training *training, const float *init) US_NODISCARD;
+void us_training_close(struct us_training *training);
+
+/* Mean loss of both sides together over the last US_LOSS_WINDOW steps before `step`, or of all. */
+double us_training_loss(const struct us_training *training, uint64_t step);
+
+#endif

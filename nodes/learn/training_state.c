@@ -1,0 +1,164 @@
+#include "nodes/learn/training_state.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "nodes/learn/model_file.h"
+#include "runtime/base/mem.h"
+
+static const enum us_nn_buffer buffers[US_CHECKPOINT_BUFFERS] = {US_NN_PARAMETERS, US_NN_MOMENT1,
+                                                                 US_NN_MOMENT2, US_NN_AVERAGE};
+
+static int buffer_count(const struct us_training *t) {
+    return t->config.optimizer.average_decay > 0 ? 4 : 3;
+}
+
+double us_losses_mean(const float *losses, uint64_t step, uint64_t window, int side) {
+    const uint64_t from = step > window ? step - window : 0;
+    double sum = 0;
+    for (uint64_t i = from; i < step; i++) {
+        sum += (double)losses[2 * i + (uint64_t)side];
+    }
+    return step > 0 ? sum / (double)(step - from) : 0;
+}
+
+static bool all_finite(const float *values, size_t count) {
+    float sum = 0; /* of zeros, unless one is not finite */
+    for (size_t i = 0; i < count; i++) {
+        sum += values[i] * 0.0f;
+    }
+    return sum == 0;
+}
+
+static struct us_error *read_buffers(const struct us_training *t, struct us_checkpoint *state,
+                                     bool *finite) {
+    state->count = us_nn_trainer_layout(t->trainer)->count;
+    *finite = true;
+    for (int i = 0; i < buffer_count(t); i++) {
+        state->buffers[i] = us_try_alloc_pixels(state->count * sizeof(float));
+        if (!state->buffers[i]) {
+            return us_fail(US_RETRY, "no memory to save %zu weights", state->count);
+        }
+        US_TRY(us_nn_error(us_nn_trainer_read(t->trainer, buffers[i], state->buffers[i]),
+                           "read the net's state"));
+        *finite = *finite && all_finite(state->buffers[i], state->count);
+    }
+    return NULL;
+}
+
+struct us_error *us_training_save(struct us_training *t, bool final, bool *finite) {
+    struct us_checkpoint state = {.step = t->step,
+                                  .generation = t->generation,
+                                  .seconds = t->seconds,
+                                  .wait_seconds = t->wait_seconds};
+    struct us_error *error = read_buffers(t, &state, finite);
+    if (!error && *finite) {
+        state.losses = t->losses; /* lent for the writing */
+        state.lines = t->lines.length ? t->lines.data : (char[]){""};
+        error = us_checkpoint_write(t->folder, &state, final);
+        state.losses = NULL;
+        state.lines = NULL;
+    }
+    us_checkpoint_finish(&state);
+    return error;
+}
+
+/* First step at which a training would have stopped for its loss; `step` when it would not. */
+static uint64_t first_stop(const float *losses, uint64_t step, double until) {
+    for (uint64_t s = US_LOSS_WINDOW; !isnan(until) && s < step; s++) {
+        if (us_losses_mean(losses, s, US_LOSS_WINDOW, 0) +
+                us_losses_mean(losses, s, US_LOSS_WINDOW, 1) <
+            until) {
+            return s;
+        }
+    }
+    return step;
+}
+
+static struct us_error *adopt(struct us_training *t, struct us_checkpoint *state) {
+    for (int i = 0; i < buffer_count(t); i++) {
+        US_TRY(us_nn_error(us_nn_trainer_write(t->trainer, buffers[i], state->buffers[i]),
+                           "restore the net's state"));
+    }
+    us_nn_trainer_set_steps(t->trainer, state->step);
+    us_free(t->losses);
+    t->losses = state->losses;
+    t->loss_capacity = (size_t)state->step;
+    state->losses = NULL;
+    us_str_clear(&t->lines);
+    us_str_append(&t->lines, state->lines);
+    t->step = state->step;
+    t->generation = state->generation;
+    t->seconds = t->line_seconds = state->seconds;
+    t->wait_seconds = t->line_wait_seconds = state->wait_seconds;
+    return NULL;
+}
+
+static struct us_error *start_anew(struct us_training *t, const float *init) {
+    const struct us_nn_layout *layout = us_nn_trainer_layout(t->trainer);
+    float *values = us_try_alloc_pixels(layout->count * sizeof *values);
+    if (!values) {
+        return us_fail(US_RETRY, "no memory for %zu weights", layout->count);
+    }
+    enum us_nn_status status = US_NN_OK;
+    for (int i = 0; i < buffer_count(t) && status == US_NN_OK; i++) {
+        if (buffers[i] == US_NN_MOMENT1 || buffers[i] == US_NN_MOMENT2) {
+            memset(values, 0, layout->count * sizeof *values);
+        } else if (init) {
+            memcpy(values, init, layout->count * sizeof *values);
+        } else {
+            us_nn_layout_initialise(layout, t->config.seed, values);
+        }
+        status = us_nn_trainer_write(t->trainer, buffers[i], values);
+    }
+    us_free(values);
+    us_nn_trainer_set_steps(t->trainer, 0);
+    us_str_clear(&t->lines);
+    t->step = t->generation = 0;
+    t->seconds = t->wait_seconds = t->line_seconds = t->line_wait_seconds = 0;
+    return us_nn_error(status, "set the first weights");
+}
+
+/* Tries one checkpoint; *limit falls when it shows that the training stops before it. */
+static struct us_error *try_checkpoint(struct us_training *t, uint64_t step, uint64_t *limit,
+                                       bool *adopted) {
+    struct us_checkpoint state = {0};
+    const size_t count = us_nn_trainer_layout(t->trainer)->count;
+    struct us_error *error = us_checkpoint_read(t->folder, step, count, buffer_count(t), &state);
+    *adopted = false;
+    if (error) {
+        us_task_warn(t->task, "%s (%s); an older one is used", error->text,
+                     error->cause ? error->cause->text : "no more is known");
+        us_error_free(error);
+    } else {
+        *limit = first_stop(state.losses, step, t->params->until_loss);
+        *adopted = *limit == step;
+        error = *adopted ? adopt(t, &state) : NULL;
+        us_checkpoint_finish(&state);
+        return error;
+    }
+    us_checkpoint_finish(&state);
+    return NULL;
+}
+
+struct us_error *us_training_restore(struct us_training *t, uint64_t limit, const float *init) {
+    uint64_t *steps;
+    size_t count;
+    bool adopted = false;
+    struct us_error *error = NULL;
+    us_checkpoint_list(t->folder, &steps, &count);
+    for (size_t i = count; i-- > 0 && !adopted && !error;) {
+        if (steps[i] <= limit) {
+            error = try_checkpoint(t, steps[i], &limit, &adopted);
+        }
+    }
+    us_free(steps);
+    if (error || adopted) {
+        return error;
+    }
+    return start_anew(t, init);
+}
+
+struct us_error *us_training_resume(struct us_training *t, const float *init) {
+    return us_training_restore(t, t->target, init);
+}

@@ -1,0 +1,23 @@
+/* Saving and restoring a training (training.h). */
+#ifndef US_NODES_LEARN_TRAINING_STATE_H
+#define US_NODES_LEARN_TRAINING_STATE_H
+
+#include "nodes/learn/training.h"
+
+/* Mean over at most `window` steps before `step` of one side's losses; 0 at step 0. */
+double us_losses_mean(const float *losses, uint64_t step, uint64_t window, int side);
+
+/* Writes a checkpoint; *finite is false, and nothing is written, when a number in the state is not
+ * finite. */
+struct us_error *us_training_save(struct us_training *training, bool final,
+                                  bool *finite) US_NODISCARD;
+
+/* Puts the training into the newest usable checkpoint that an uninterrupted training to the target
+ * would have passed, or at its start. */
+struct us_error *us_training_resume(struct us_training *training, const float *init) US_NODISCARD;
+
+/* The same for at most `limit` steps. */
+struct us_error *us_training_restore(struct us_training *training, uint64_t limit,
+                                     const float *init) US_NODISCARD;
+
+#endif
