@@ -48,7 +48,7 @@ const struct us_param us_train_params[] = {
         "Chance that a weight takes part in a step, 0.3 is usual for the last phase; the rate "
         "then also swings with a period of 500 steps. 0: off, all weights always."),
     US_DOUBLE(P, clip, 1, 0, 1000, "", "Largest norm of the gradient; 0: no limit."),
-    US_DOUBLE(P, average, 0.999, 0, 0.99999, "",
+    US_DOUBLE(P, average, 0.995, 0, 0.99999, "",
               "Decay of the moving average of the weights, which becomes the model; 0: the last "
               "weights do."),
     US_CHOICE(P, precision, "f32", precisions,

@@ -102,7 +102,7 @@ static struct us_error *start_anew(struct us_training *t, const float *init) {
     }
     enum us_nn_status status = US_NN_OK;
     for (int i = 0; i < buffer_count(t) && status == US_NN_OK; i++) {
-        if (buffers[i] == US_NN_MOMENT1 || buffers[i] == US_NN_MOMENT2) {
+        if (buffers[i] != US_NN_PARAMETERS) {
             memset(values, 0, layout->count * sizeof *values);
         } else if (init) {
             memcpy(values, init, layout->count * sizeof *values);

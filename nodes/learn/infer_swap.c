@@ -1,0 +1,183 @@
+#include <math.h>
+#include <string.h>
+
+#include "nodes/face/crop_info.h"
+#include "nodes/learn/model_cache.h"
+#include "runtime/api/task.h"
+#include "runtime/base/mem.h"
+
+enum { IN_MODEL, IN_FACES, OUT_IMAGE = 0 };
+
+struct infer_params {
+    const char *as, *mask;
+};
+
+static const char *const ways[] = {"swap", "source", "destination", NULL};
+static const char *const masks[] = {"learned", "landmarks", "product", NULL};
+static const char *const colours[3] = {"R", "G", "B"};
+
+#define PARAMS struct infer_params
+static const struct us_param params[] = {
+    US_CHOICE(PARAMS, as, "swap", ways,
+              "Whose decoder draws the face: swap and source are the source's, destination is the "
+              "destination's (a reconstruction, to judge the model by)."),
+    US_CHOICE(PARAMS, mask, "product", masks,
+              "The matte: what the model learned, the crop's own from the landmarks, or their "
+              "product."),
+    US_PARAMS_END};
+
+static const struct us_port inputs[] = {
+    {.name = "model", .doc = "What train_swap made.", .data = US_MODEL, .reach = US_THIS_FRAME},
+    {.name = "faces",
+     .doc = "Face crops with the size, coverage and encoding of the training's.",
+     .data = US_IMAGE,
+     .reach = US_THIS_FRAME},
+    {.name = NULL}};
+
+static const struct us_port outputs[] = {
+    {.name = "image",
+     .doc = "The crop with the face drawn anew: R, G, B encoded as the crop's, matte.A; attributes "
+            "and place as the crop's.",
+     .data = US_IMAGE},
+    {.name = NULL}};
+
+static struct us_error *check_fit(const struct us_swap_model *model, const struct us_image *crop,
+                                  const struct us_crop_info *info) {
+    const int width = us_window_width(&crop->data_window);
+    const int height = us_window_height(&crop->data_window);
+    const int size = model->arch.resolution;
+    struct us_error *error = NULL;
+    if (width != size || height != size) {
+        error = us_fail(US_FAILED, "the model works on crops of %d px, this one is %d x %d", size,
+                        width, height);
+    } else if (strcmp(info->encoding, model->encoding) != 0) {
+        error = us_fail(US_FAILED, "the model works on %s crops, this one is %s", model->encoding,
+                        info->encoding);
+    } else if (strcmp(info->coverage, model->coverage) != 0) {
+        error = us_fail(US_FAILED, "the model works on crops of coverage %s, this one is %s",
+                        model->coverage, info->coverage);
+    }
+    return us_error_hint(error, "use the face_crop settings of the training");
+}
+
+/* [3][size][size] from the crop; what is not finite becomes 0, as in training. */
+static struct us_error *read_faces(const struct us_image *crop, int size, float *planes) {
+    const size_t area = (size_t)size * (size_t)size;
+    for (size_t c = 0; c < 3; c++) {
+        const struct us_view view = {planes + c * area, size, size, size};
+        US_TRY(us_image_read_plane(crop, colours[c], view));
+    }
+    for (size_t i = 0; i < 3 * area; i++) {
+        planes[i] = isfinite(planes[i]) ? planes[i] : 0;
+    }
+    return NULL;
+}
+
+static struct us_error *combine(const struct us_image *crop, const char *mask, int size,
+                                float *matte) {
+    if (strcmp(mask, "learned") == 0) {
+        return NULL;
+    }
+    const size_t area = (size_t)size * (size_t)size;
+    struct us_view landmarks;
+    US_TRY(us_planes_create(size, size, 1, &landmarks));
+    struct us_error *error = us_image_read_plane(crop, "matte.A", landmarks);
+    const bool product = strcmp(mask, "product") == 0;
+    for (size_t i = 0; i < area && !error; i++) {
+        const float own = us_view_row(landmarks, (int32_t)(i / (size_t)size))[i % (size_t)size];
+        matte[i] = product ? matte[i] * own : own;
+    }
+    us_free(landmarks.data);
+    return error;
+}
+
+static struct us_error *set_plane(struct us_image *image, const char *name, int size,
+                                  float *values) {
+    struct us_channel *channel;
+    US_TRY(us_image_add_channel(image, name, US_FLOAT, &channel));
+    us_channel_write(channel, (struct us_view){values, size, size, size});
+    return NULL;
+}
+
+static struct us_error *make_image(const struct us_image *crop, int size, float *planes,
+                                   float *matte, struct us_image **image) {
+    const size_t area = (size_t)size * (size_t)size;
+    US_TRY(us_image_copy(crop, false, image));
+    for (size_t c = 0; c < 3; c++) {
+        US_TRY(set_plane(*image, colours[c], size, planes + c * area));
+    }
+    return set_plane(*image, "matte.A", size, matte);
+}
+
+/* `memory`: 7 planes, three to read, three to draw, the matte. */
+static struct us_error *draw(struct us_task *task, struct us_prepared_model *model,
+                             const struct us_image *crop, float *memory) {
+    const struct infer_params *p = us_task_params(task);
+    const int size = us_prepared_model_about(model)->arch.resolution;
+    const size_t area = (size_t)size * (size_t)size;
+    float *drawn = memory + 3 * area, *matte = memory + 6 * area;
+    const bool destination = strcmp(p->as, "destination") == 0;
+    US_TRY(read_faces(crop, size, memory));
+    US_TRY(us_prepared_model_infer(model, destination ? US_NN_DESTINATION : US_NN_SOURCE, memory,
+                                   drawn, matte));
+    US_TRY(combine(crop, p->mask, size, matte));
+    struct us_image *image = NULL;
+    struct us_error *error = make_image(crop, size, drawn, matte, &image);
+    if (error) {
+        us_image_unref(image);
+        return error;
+    }
+    us_task_output(task, OUT_IMAGE, us_value_from_image(image));
+    return NULL;
+}
+
+static struct us_error *infer(struct us_task *task, const struct us_image *crop,
+                              const struct us_crop_info *info) {
+    struct us_value *value;
+    struct us_prepared_model *model;
+    US_TRY(us_task_input(task, IN_MODEL, 0, &value));
+    US_TRY(us_prepared_model_get(value, us_task_threads(task), &model));
+    struct us_error *error = check_fit(us_prepared_model_about(model), crop, info);
+    if (!error) {
+        const size_t size = (size_t)us_prepared_model_about(model)->arch.resolution;
+        float *memory = us_try_alloc_pixels(7 * size * size * sizeof *memory);
+        error = memory ? draw(task, model, crop, memory)
+                       : us_fail(US_RETRY, "no memory for a face of %zu px", size);
+        us_free(memory);
+    }
+    us_prepared_model_release(model);
+    return error;
+}
+
+static struct us_error *run(struct us_task *task) {
+    struct us_value *faces;
+    struct us_crop_info info;
+    US_TRY(us_task_input(task, IN_FACES, 0, &faces));
+    US_TRY(us_crop_info_read(faces->image, &info));
+    struct us_error *error = NULL;
+    if (info.found) {
+        error = infer(task, faces->image, &info);
+    } else {
+        us_task_output(task, OUT_IMAGE, us_value_ref(faces));
+    }
+    us_crop_info_finish(&info);
+    return error;
+}
+
+const struct us_node_type us_node_infer_swap = {
+    .name = "infer_swap",
+    .group = "learn",
+    .version = 1,
+    .summary = "Draws the other face into a crop.",
+    .doc =
+        "Runs a model of train_swap on a face crop. The result is a crop again, in the same "
+        "place and encoding, for composite. Frames without a face pass as they are. The encoding "
+        "reaches above 1.0 in linear light, so highlights come back as light above 1.0.",
+    .example = "swap: {type: infer_swap, model: model, faces: plate.crop}",
+    .inputs = inputs,
+    .outputs = outputs,
+    .params = params,
+    .params_size = sizeof(PARAMS),
+    .per_frame = true,
+    .run = run,
+};

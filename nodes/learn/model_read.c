@@ -1,0 +1,65 @@
+#include <string.h>
+
+#include "nodes/learn/model_file.h"
+#include "runtime/api/task.h"
+#include "runtime/base/mem.h"
+#include "runtime/base/path.h"
+
+struct read_params {
+    const char *path;
+};
+
+#define PARAMS struct read_params
+static const struct us_param params[] = {{.name = "path",
+                                          .doc = "The model's safetensors file.",
+                                          .type = US_PARAM_PATH,
+                                          .offset = US_PARAM_FIELD_(PARAMS, path, const char *),
+                                          .unit = "",
+                                          .required = true},
+                                         US_PARAMS_END};
+
+static const struct us_port outputs[] = {{.name = "model", .doc = "The model.", .data = US_MODEL},
+                                         {.name = NULL}};
+
+static struct us_error *sources(const void *params_of, struct us_frame frame,
+                                struct us_sources *into) {
+    const struct read_params *p = params_of;
+    (void)frame;
+    us_source_add(into, "model", p->path, "give the path of a model that train_swap made");
+    return NULL;
+}
+
+static struct us_error *run(struct us_task *task) {
+    const char *path = us_task_source(task, "model", 0);
+    uint8_t *bytes;
+    size_t size;
+    struct us_swap_model model = {0};
+    US_TRY(us_read_file(path, 0, &bytes, &size));
+    struct us_error *error = us_swap_model_parse(bytes, size, &model);
+    if (error) {
+        us_free(bytes);
+        us_swap_model_finish(&model);
+        return us_error_wrap(error, "cannot use the model '%s'", path);
+    }
+    us_task_status(task, "%s, %llu steps", us_swap_model_text(&model),
+                   (unsigned long long)model.steps);
+    us_swap_model_finish(&model);
+    us_task_output(task, 0, us_value_from_bytes(US_MODEL, bytes, size));
+    return NULL;
+}
+
+const struct us_node_type us_node_model_read = {
+    .name = "model_read",
+    .group = "learn",
+    .version = 1,
+    .summary = "Reads a trained model from a file.",
+    .doc = "Takes a safetensors file that train_swap made, checks every array against the "
+           "architecture the file names, and hands it on for infer_swap or as the start of "
+           "another training.",
+    .example = "base: {type: model_read, path: models/base.safetensors}",
+    .outputs = outputs,
+    .params = params,
+    .params_size = sizeof(PARAMS),
+    .sources = sources,
+    .run = run,
+};

@@ -1,0 +1,197 @@
+#include "nodes/learn/train_result.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "kernels/nn/model.h"
+#include "nodes/learn/face_score.h"
+#include "nodes/learn/loss_curve.h"
+#include "nodes/learn/model_file.h"
+#include "nodes/learn/preview_sheet.h"
+#include "runtime/base/mem.h"
+
+enum { FACES_MAX = 256, PREVIEW_FACES = 8, INFER_BATCH = 8 };
+
+/* One side's faces that the model is measured with, and what it makes of them. */
+struct measured {
+    size_t indices[FACES_MAX], count;
+    float *faces, *made; /* [count][3][R][R] */
+    struct us_face_score score;
+};
+
+static size_t held_out_count(const struct us_dataset *d) {
+    size_t count = 0;
+    for (size_t i = 0; i < d->count; i++) {
+        count += d->items[i].held_out;
+    }
+    return count;
+}
+
+/* At most FACES_MAX of the held-out faces, or of all when none is, evenly spread. */
+static void choose(const struct us_dataset *d, struct measured *m) {
+    const size_t held_out = held_out_count(d), total = held_out ? held_out : d->count;
+    const size_t wanted = total < FACES_MAX ? total : FACES_MAX;
+    size_t seen = 0;
+    for (size_t i = 0; i < d->count; i++) {
+        if (held_out && !d->items[i].held_out) {
+            continue;
+        }
+        if (seen * wanted / total != (seen + 1) * wanted / total) {
+            m->indices[m->count++] = i;
+        }
+        seen++;
+    }
+}
+
+static struct us_error *load(const struct us_dataset *d, struct measured *m) {
+    const size_t values = 3 * (size_t)d->size * (size_t)d->size;
+    choose(d, m);
+    m->faces = us_try_alloc_pixels(m->count * values * sizeof(float));
+    m->made = us_try_alloc_pixels(m->count * values * sizeof(float));
+    if (!m->faces || !m->made) {
+        return us_fail(US_RETRY, "no memory to measure with %zu faces", m->count);
+    }
+    for (size_t i = 0; i < m->count; i++) {
+        us_face_planes(d, m->indices[i], m->faces + i * values, NULL);
+    }
+    return NULL;
+}
+
+static struct us_error *measure(struct us_nn_model *model, const struct us_dataset *d,
+                                enum us_nn_side side, struct measured *m) {
+    US_TRY(load(d, m));
+    US_TRY(us_nn_error(us_nn_model_infer(model, side, m->faces, (int)m->count, m->made, NULL),
+                       "measure the model"));
+    return us_face_score(d, m->indices, m->count, m->made, &m->score);
+}
+
+/* Moves PREVIEW_FACES evenly spread faces (and what was made of them) to the front. */
+static size_t thin_out(struct measured *m, size_t values) {
+    const size_t count = m->count < PREVIEW_FACES ? m->count : PREVIEW_FACES;
+    for (size_t i = 0; i < count; i++) {
+        const size_t from = i * m->count / count;
+        memmove(m->faces + i * values, m->faces + from * values, values * sizeof(float));
+        memmove(m->made + i * values, m->made + from * values, values * sizeof(float));
+    }
+    return count;
+}
+
+static struct us_error *make_preview(struct us_training *t, struct us_nn_model *model,
+                                     struct measured sides[2], struct us_value **preview) {
+    const struct us_dataset *d = &t->sides[0].dataset;
+    const size_t values = 3 * (size_t)d->size * (size_t)d->size;
+    const size_t source = thin_out(&sides[0], values), destination = thin_out(&sides[1], values);
+    float *swaps = us_try_alloc_pixels(destination * values * sizeof *swaps);
+    if (!swaps) {
+        return us_fail(US_RETRY, "no memory for a preview");
+    }
+    char title[160];
+    snprintf(title, sizeof title, "step %llu  loss %.4f  SSIM source %.3f  destination %.3f",
+             (unsigned long long)t->step, us_training_loss(t, t->step), sides[0].score.ssim,
+             sides[1].score.ssim);
+    const struct us_preview_row rows[] = {{"source", sides[0].faces, source},
+                                          {"source made", sides[0].made, source},
+                                          {"destination", sides[1].faces, destination},
+                                          {"dest. made", sides[1].made, destination},
+                                          {"swap", swaps, destination}};
+    uint8_t *bytes = NULL;
+    size_t size = 0;
+    struct us_error *error = us_nn_error(
+        us_nn_model_infer(model, US_NN_SOURCE, sides[1].faces, (int)destination, swaps, NULL),
+        "make a preview");
+    if (!error) {
+        error = us_preview_sheet(title, d->encoding, d->size, rows, 5, &bytes, &size);
+    }
+    if (!error) {
+        *preview = us_value_from_bytes(US_FILE, bytes, size);
+    }
+    us_free(swaps);
+    return error;
+}
+
+static struct us_error *make_model(const struct us_training *t, struct us_value **model) {
+    const struct us_dataset *d = &t->sides[0].dataset;
+    struct us_swap_model file = {.arch = t->config.arch,
+                                 .steps = t->step,
+                                 .loss = us_training_loss(t, t->step),
+                                 .license = (char *)(uintptr_t)t->params->license,
+                                 .consent = (char *)(uintptr_t)t->params->consent,
+                                 .source = us_dataset_digest(d),
+                                 .destination = us_dataset_digest(&t->sides[1].dataset),
+                                 .parameters = t->parameters};
+    snprintf(file.encoding, sizeof file.encoding, "%s", d->encoding);
+    snprintf(file.coverage, sizeof file.coverage, "%s", d->coverage);
+    uint8_t *bytes;
+    size_t size;
+    US_TRY(us_swap_model_print(&file, &bytes, &size));
+    *model = us_value_from_bytes(US_MODEL, bytes, size);
+    return NULL;
+}
+
+static struct us_value *make_metrics(const struct us_training *t, const struct measured sides[2]) {
+    const size_t source = held_out_count(&t->sides[0].dataset);
+    const size_t destination = held_out_count(&t->sides[1].dataset);
+    struct us_str out = {0};
+    us_str_append(&out, us_str_text(&t->lines));
+    us_str_printf(&out,
+                  "{\"event\":\"final\",\"step\":%llu,\"loss\":%.6g,\"seconds\":%.3f,"
+                  "\"images_per_second\":%.2f,\"data_wait\":%.4f",
+                  (unsigned long long)t->step, us_training_loss(t, t->step), t->seconds,
+                  t->seconds > 0 ? 2.0 * t->config.batch * (double)t->step / t->seconds : 0.0,
+                  t->seconds > 0 ? t->wait_seconds / t->seconds : 0.0);
+    for (int side = 0; side < 2; side++) {
+        us_str_printf(&out, ",\"%s\":{\"faces\":%zu,\"held_out\":%s,\"ssim\":%.5f,\"psnr\":%.3f}",
+                      side ? "destination" : "source", sides[side].score.faces,
+                      (side ? destination : source) ? "true" : "false", sides[side].score.ssim,
+                      sides[side].score.psnr);
+    }
+    us_str_append(&out, "}\n");
+    const size_t size = out.length;
+    return us_value_from_bytes(US_METRICS, (uint8_t *)us_str_take(&out), size);
+}
+
+static struct us_error *make_curve(const struct us_training *t, struct us_value **curve) {
+    uint8_t *bytes;
+    size_t size;
+    US_TRY(us_loss_curve(t->losses, t->step, &bytes, &size));
+    *curve = us_value_from_bytes(US_FILE, bytes, size);
+    return NULL;
+}
+
+static struct us_error *make_all(struct us_training *t, struct us_train_ports ports,
+                                 struct us_nn_model *model, struct measured sides[2]) {
+    struct us_value *value;
+    for (int side = 0; side < 2; side++) {
+        US_TRY(measure(model, &t->sides[side].dataset, (enum us_nn_side)side, &sides[side]));
+    }
+    us_task_output(t->task, ports.metrics, make_metrics(t, sides));
+    US_TRY(make_model(t, &value));
+    us_task_output(t->task, ports.model, value);
+    US_TRY(make_curve(t, &value));
+    us_task_output(t->task, ports.curve, value);
+    US_TRY(make_preview(t, model, sides, &value));
+    us_task_output(t->task, ports.preview, value);
+    us_task_status(t->task, "step %llu, loss %.4f, %s SSIM source %.3f destination %.3f",
+                   (unsigned long long)t->step, us_training_loss(t, t->step),
+                   held_out_count(&t->sides[0].dataset) ? "held-out" : "trained",
+                   sides[0].score.ssim, sides[1].score.ssim);
+    return NULL;
+}
+
+struct us_error *us_train_results(struct us_training *t, struct us_train_ports ports) {
+    struct us_nn_model *model;
+    struct measured *sides = us_calloc(2, sizeof *sides);
+    struct us_error *error = us_nn_error(
+        us_nn_model_create(&t->config.arch, t->parameters, INFER_BATCH, t->config.threads, &model),
+        "measure the model");
+    if (!error) {
+        error = make_all(t, ports, model, sides);
+        us_nn_model_destroy(model);
+    }
+    for (int side = 0; side < 2; side++) {
+        us_free(sides[side].faces);
+        us_free(sides[side].made);
+    }
+    us_free(sides);
+    return error;
+}
