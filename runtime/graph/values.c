@@ -104,7 +104,7 @@ static struct us_error *check_choices(const struct us_yaml *key, const struct us
 static struct us_error *check_declaration(struct us_loader *loader, const struct us_yaml *key,
                                           const struct us_yaml *declared,
                                           enum us_value_type *type) {
-    double min = -INFINITY, max = INFINITY;
+    double min = -HUGE_VAL, max = HUGE_VAL;
     US_TRY(us_check_name(loader, "a parameter", key));
     US_TRY(check_keys(loader, key, declared));
     US_TRY(read_type(loader, key, declared, type));
@@ -165,7 +165,7 @@ static struct us_error *mismatch(struct us_loader *loader, const struct checked 
 }
 
 static struct us_error *check_number(struct us_loader *loader, const struct checked *c) {
-    double number = 0, min = -INFINITY, max = INFINITY;
+    double number = 0, min = -HUGE_VAL, max = HUGE_VAL;
     int64_t whole = 0;
     bool parsed = c->argument->type == US_TYPE_INT ? us_parse_int(c->scalar.text, &whole)
                                                    : us_parse_double(c->scalar.text, &number);

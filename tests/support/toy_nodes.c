@@ -231,17 +231,17 @@ static const struct us_param sum_table[] = {{.name = "steps",
                                             {.name = "until.loss",
                                              .type = US_PARAM_DOUBLE,
                                              .offset = offsetof(PARAMS, loss),
-                                             .number = NAN,
+                                             .number = (double)NAN,
                                              .min = 0,
-                                             .max = INFINITY,
+                                             .max = HUGE_VAL,
                                              .unit = "",
                                              .doc = "Changes nothing."},
                                             {.name = "until.seconds",
                                              .type = US_PARAM_DOUBLE,
                                              .offset = offsetof(PARAMS, seconds),
-                                             .number = NAN,
+                                             .number = (double)NAN,
                                              .min = 0,
-                                             .max = INFINITY,
+                                             .max = HUGE_VAL,
                                              .unit = "s",
                                              .doc = "Changes nothing."},
                                             US_STRINGS(PARAMS, notes, "Any texts."),
@@ -286,7 +286,7 @@ struct image_params {
 #define PARAMS struct image_params
 static const struct us_param image_table[] = {
     US_INT(PARAMS, size, 4, 1, 512, "px", "Width and height."),
-    US_DOUBLE(PARAMS, level, 1, -INFINITY, INFINITY, "", "Value of every pixel."),
+    US_DOUBLE(PARAMS, level, 1, -HUGE_VAL, HUGE_VAL, "", "Value of every pixel."),
     US_FRAMES(PARAMS, frames, "1-3", "Which frames there are."), US_PARAMS_END};
 #undef PARAMS
 static const struct us_port image_out[] = {
