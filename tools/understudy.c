@@ -1,11 +1,153 @@
+#include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
-int main(int argc, char **argv) {
-    if (argc == 2 && strcmp(argv[1], "--version") == 0) {
-        puts("understudy " UNDERSTUDY_VERSION);
-        return 0;
+#include "runtime/base/str.h"
+#include "tools/command.h"
+#include "tools/show_error.h"
+
+const struct us_command us_commands[] = {
+    {"run", "GRAPH", 1, 1,
+     US_OPT_RUN | US_OPT_THREADS | US_OPT_MEMORY | US_OPT_KEEP_GOING | US_OPT_JSON,
+     "run what the graph's outputs need and the cache does not hold",
+     "Exit status: 0 done, 1 a node failed, 2 bad usage or graph, 3 something needed is missing,\n"
+     "75 worth trying again (full disk), 78 refused by policy, 130 and 143 stopped by a signal.\n"
+     "A first SIGINT or SIGTERM lets tasks stop in order, a second one ends at once.\n",
+     "understudy run graphs/quickstart.yaml\n"
+     "understudy run shot.yaml -p erode_px=6 --only comp --frames 1001-1010\n",
+     us_command_run},
+    {"plan", "GRAPH", 1, 1, US_OPT_RUN | US_OPT_JSON,
+     "say what run would do, why, and how long it took before", "",
+     "understudy plan shot.yaml -p erode_px=6\n", us_command_plan},
+    {"explain", "GRAPH NODE[@FRAME]", 2, 2, US_OPT_SET | US_OPT_CACHE | US_OPT_MODELS,
+     "say why one task runs, or what it was made from", "",
+     "understudy explain shot.yaml comp@1012\n", us_command_explain},
+    {"validate", "GRAPH", 1, 1, US_OPT_SET, "check a graph without running it", "",
+     "understudy validate shot.yaml\n", us_command_validate},
+    {"nodes", "[TYPE]", 0, 1, US_OPT_MARKDOWN, "list the node types, or describe one", "",
+     "understudy nodes\nunderstudy nodes composite\n", us_command_nodes},
+    {"schema", "", 0, 0, 0, "print the JSON Schema of graphs, for editors", "",
+     "understudy schema > understudy.schema.json\n", us_command_schema},
+    {"graph", "GRAPH", 1, 1, US_OPT_SET | US_OPT_SVG, "print the graph for Graphviz, or as SVG", "",
+     "understudy graph shot.yaml --svg > shot.svg\n", us_command_graph},
+    {"cache", "stats|verify", 1, 1, US_OPT_CACHE | US_OPT_JSON,
+     "count what the cache holds, or read and check all of it",
+     "verify moves damaged files aside and ends with status 1 when there were any.\n",
+     "understudy cache stats\nunderstudy cache verify --cache /mnt/cache\n", us_command_cache},
+    {"devices", "", 0, 0, US_OPT_JSON, "list what can compute here", "", "understudy devices\n",
+     us_command_devices},
+    {"doctor", "", 0, 0, US_OPT_CACHE | US_OPT_MODELS,
+     "check libraries, weights, the cache folder and a run", "", "understudy doctor\n",
+     us_command_doctor},
+    {"model", "info FILE", 2, 2, US_OPT_JSON, "describe a model or data set (safetensors)", "",
+     "understudy model info model.safetensors\n", us_command_model},
+    {"new", "[NAME]", 0, 1, 0, "write a starter graph, NAME.yaml", "", "understudy new ab010\n",
+     us_command_new},
+    {"version", "", 0, 0, 0, "print the version", "", "understudy version\n", us_command_version},
+    {0},
+};
+
+static void print_overview(FILE *out) {
+    fputs("usage: understudy COMMAND ...\n\n", out);
+    for (const struct us_command *command = us_commands; command->name; command++) {
+        fprintf(out, "  %-10s %s\n", command->name, command->summary);
     }
-    fputs("usage: understudy --version\n", argc == 1 ? stdout : stderr);
-    return argc == 1 ? 0 : 2;
+    fputs("\nunderstudy COMMAND --help says more.\n", out);
+}
+
+static void print_help(const struct us_command *command) {
+    struct us_str text = {0};
+    us_str_printf(&text, "usage: understudy %s [OPTION...]%s%s\n\n%s\n\n", command->name,
+                  command->words[0] ? " " : "", command->words, command->summary);
+    if (command->doc[0]) {
+        us_str_printf(&text, "%s\n", command->doc);
+    }
+    us_options_print(command->options, &text);
+    us_str_append(&text, "\nexample:\n");
+    for (const char *line = command->example; *line;) {
+        int length = (int)strcspn(line, "\n");
+        us_str_printf(&text, "  %.*s\n", length, line);
+        line += length + (line[length] == '\n');
+    }
+    fputs(us_str_text(&text), stdout);
+    us_str_finish(&text);
+}
+
+static const struct us_command *find_command(const char *name) {
+    for (const struct us_command *command = us_commands; command->name; command++) {
+        if (strcmp(command->name, name) == 0) {
+            return command;
+        }
+    }
+    return NULL;
+}
+
+static int unknown_command(const char *name) {
+    const char *names[32];
+    size_t count = 0;
+    for (const struct us_command *command = us_commands; command->name; command++) {
+        names[count++] = command->name;
+    }
+    const char *near = us_str_nearest(name, names, count);
+    struct us_error *error =
+        near ? us_fail(US_USAGE, "no command '%s'; did you mean '%s'?", name, near)
+             : us_fail(US_USAGE, "no command '%s'", name);
+    return us_show_error(us_error_hint(error, "understudy --help"));
+}
+
+static int run_command(const struct us_command *command, int argc, char **argv) {
+    struct us_arguments arguments;
+    struct us_error *error = us_arguments_parse(command, argc, argv, &arguments);
+    int status = 0;
+    if (error) {
+        status = us_show_error(error);
+    } else if (arguments.help) {
+        print_help(command);
+    } else {
+        status = command->run(&arguments);
+    }
+    us_arguments_finish(&arguments);
+    return status;
+}
+
+static int help(int argc, char **argv) {
+    const struct us_command *command = argc > 2 ? find_command(argv[2]) : NULL;
+    if (argc > 2 && !command) {
+        return unknown_command(argv[2]);
+    }
+    if (command) {
+        print_help(command);
+    } else {
+        print_overview(stdout);
+    }
+    return 0;
+}
+
+/* What was printed must have arrived: a full disk under > is an error, a closed pipe is not. */
+static int finish_output(int status) {
+    errno = 0;
+    bool failed = fflush(stdout) != 0 || ferror(stdout);
+    if (failed && errno != EPIPE && status == 0) {
+        return us_show_error(us_error_from_errno(errno ? errno : EIO, "cannot write the output"));
+    }
+    return status;
+}
+
+int main(int argc, char **argv) {
+    signal(SIGPIPE, SIG_IGN);
+    if (argc < 2) {
+        print_overview(stderr);
+        return 2;
+    }
+    const char *name = argv[1];
+    if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0) {
+        return finish_output(help(argc, argv));
+    }
+    if (strcmp(name, "--version") == 0) {
+        name = "version";
+    }
+    const struct us_command *command = find_command(name);
+    return finish_output(command ? run_command(command, argc - 2, argv + 2)
+                                 : unknown_command(name));
 }

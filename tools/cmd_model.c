@@ -1,0 +1,122 @@
+#include <stdio.h>
+#include <string.h>
+
+#include "nodes/learn/safetensors.h"
+#include "runtime/base/mem.h"
+#include "runtime/base/path.h"
+#include "tools/command.h"
+#include "tools/json_line.h"
+#include "tools/show_error.h"
+
+static const char *const types[] = {
+    [US_ARRAY_F16] = "F16", [US_ARRAY_F32] = "F32", [US_ARRAY_F64] = "F64",
+    [US_ARRAY_I32] = "I32", [US_ARRAY_I64] = "I64", [US_ARRAY_U8] = "U8",
+};
+
+/* The texts of the header, which was checked before. */
+static json_t *read_metadata(const uint8_t *bytes) {
+    size_t length = 0;
+    for (int i = 7; i >= 0; i--) {
+        length = length << 8 | bytes[i];
+    }
+    json_t *header = json_loadb((const char *)bytes + 8, length, 0, NULL);
+    json_t *metadata = json_incref(json_object_get(header, "__metadata__"));
+    json_decref(header);
+    return metadata;
+}
+
+static json_t *shape_of(const struct us_array *array) {
+    json_t *shape = json_array();
+    for (int i = 0; i < array->rank; i++) {
+        json_array_append_new(shape, json_integer(array->shape[i]));
+    }
+    return shape;
+}
+
+static void print_json(const struct us_arrays *arrays, json_t *metadata, size_t size) {
+    json_t *line = us_json_begin("model");
+    us_json_int(line, "bytes", (int64_t)size);
+    json_object_set(line, "metadata", metadata ? metadata : json_object());
+    json_t *list = json_array();
+    for (size_t i = 0; i < us_arrays_count(arrays); i++) {
+        const struct us_array *array = us_arrays_at(arrays, i);
+        json_t *member = json_object();
+        us_json_text(member, "name", array->name);
+        us_json_text(member, "type", types[array->type]);
+        json_object_set_new(member, "shape", shape_of(array));
+        json_array_append_new(list, member);
+    }
+    json_object_set_new(line, "arrays", list);
+    us_json_end(line);
+}
+
+static void print_metadata(json_t *metadata, struct us_str *out) {
+    const char *key;
+    json_t *value;
+    json_object_foreach(metadata, key, value) {
+        const char *text = json_string_value(value);
+        size_t length = text ? strlen(text) : 0;
+        us_str_append(out, "  ");
+        us_plain_text(key, strlen(key), out);
+        us_str_append(out, ": ");
+        us_plain_text(text ? text : "", length > 200 ? 200 : length, out);
+        us_str_append(out, length > 200 ? " ...\n" : "\n");
+    }
+}
+
+static void print_text(const struct us_arrays *arrays, json_t *metadata, const char *path,
+                       size_t size) {
+    struct us_str out = {0};
+    size_t values = 0;
+    us_plain_text(path, strlen(path), &out);
+    us_str_printf(&out, ": %.1f MiB, %zu arrays\n", (double)size / 0x1p20, us_arrays_count(arrays));
+    print_metadata(metadata, &out);
+    for (size_t i = 0; i < us_arrays_count(arrays); i++) {
+        const struct us_array *array = us_arrays_at(arrays, i);
+        size_t count = 1;
+        us_str_printf(&out, "  %-4s", types[array->type]);
+        struct us_str shape = {0};
+        for (int k = 0; k < array->rank; k++) {
+            us_str_printf(&shape, "%s%lld", k ? " x " : "", (long long)array->shape[k]);
+            count *= (size_t)array->shape[k];
+        }
+        us_str_printf(&out, "%-24s ", us_str_text(&shape));
+        us_plain_text(array->name, strlen(array->name), &out);
+        us_str_append(&out, "\n");
+        us_str_finish(&shape);
+        values += count;
+    }
+    us_str_printf(&out, "%zu values\n", values);
+    fputs(us_str_text(&out), stdout);
+    us_str_finish(&out);
+}
+
+static struct us_error *show_model(const char *path, bool json) {
+    uint8_t *bytes;
+    size_t size;
+    US_TRY(us_read_file(path, 0, &bytes, &size));
+    struct us_arrays *arrays;
+    struct us_error *error =
+        us_error_wrap(us_arrays_parse(bytes, size, &arrays), "cannot read model '%s'", path);
+    if (!error) {
+        json_t *metadata = read_metadata(bytes);
+        if (json) {
+            print_json(arrays, metadata, size);
+        } else {
+            print_text(arrays, metadata, path, size);
+        }
+        json_decref(metadata);
+        us_arrays_destroy(arrays);
+    }
+    us_free(bytes);
+    return error;
+}
+
+int us_command_model(const struct us_arguments *arguments) {
+    if (strcmp(arguments->words[0], "info") != 0) {
+        struct us_error *error = us_fail(US_USAGE, "model: '%s' is not info", arguments->words[0]);
+        return us_show_error(us_error_hint(error, "understudy model info FILE"));
+    }
+    struct us_error *error = show_model(arguments->words[1], arguments->json);
+    return error ? us_show_error(error) : 0;
+}

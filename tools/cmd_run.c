@@ -1,0 +1,70 @@
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "runtime/base/mem.h"
+#include "tools/json_line.h"
+#include "tools/session.h"
+#include "tools/show_error.h"
+#include "tools/show_progress.h"
+#include "tools/written.h"
+
+static volatile sig_atomic_t caught;
+static struct us_run *_Atomic current;
+
+/* The first signal asks; a second one, or one before anything runs, ends at once. */
+static void on_signal(int number) {
+    struct us_run *run = atomic_load(&current);
+    if (caught || !run) {
+        _exit(128 + number);
+    }
+    caught = number;
+    us_run_cancel(run);
+}
+
+static void catch_signals(void) {
+    struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+}
+
+static struct us_error *execute(struct us_session *session, const struct us_arguments *arguments,
+                                struct us_progress *progress, struct us_summary *summary) {
+    struct us_run_options options;
+    US_TRY(us_session_options(session, arguments, &options));
+    options.event = us_progress_event;
+    options.context = progress;
+    struct us_run *run;
+    US_TRY(us_run_create(session->graph, session->store, &options, &run));
+    us_progress_plan(progress, run);
+    atomic_store(&current, run);
+    struct us_error *error = us_run_execute(run, summary);
+    atomic_store(&current, NULL);
+    us_progress_close(progress);
+    if (!error) {
+        us_written_show(session->graph, run, arguments->json);
+    }
+    us_run_destroy(run);
+    return error;
+}
+
+int us_command_run(const struct us_arguments *arguments) {
+    catch_signals();
+    struct us_session session;
+    struct us_summary summary = {0};
+    struct us_error *error = us_session_open(arguments, &session);
+    struct us_progress *progress = NULL;
+    if (!error) {
+        progress = us_progress_create(session.graph, arguments->json);
+        error = execute(&session, arguments, progress, &summary);
+    }
+    int status = error ? us_show_error(error) : summary.status;
+    if (!error) {
+        us_progress_summary(progress, &summary);
+    }
+    us_progress_destroy(progress);
+    us_session_finish(&session);
+    return caught && (status == 130 || status == 0) ? 128 + caught : status;
+}

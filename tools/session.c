@@ -1,0 +1,90 @@
+#include "tools/session.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "cache/cache.h"
+#include "nodes/registry.h"
+#include "runtime/api/task.h"
+#include "runtime/base/mem.h"
+#include "runtime/base/path.h"
+
+struct us_error *us_cache_folder(const struct us_arguments *arguments, char **folder) {
+    const char *named = arguments->cache ? arguments->cache : getenv("UNDERSTUDY_CACHE");
+    if (named && named[0]) {
+        *folder = us_strdup(named);
+        return NULL;
+    }
+    const char *xdg = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+    if (xdg && xdg[0] == '/') {
+        *folder = us_path_join(xdg, "understudy");
+        return NULL;
+    }
+    if (!home || home[0] != '/') {
+        return us_error_hint(us_fail(US_USAGE, "no cache folder: $HOME is not set"),
+                             "name one with --cache or $UNDERSTUDY_CACHE");
+    }
+    *folder = us_path_join(home, ".cache/understudy");
+    return NULL;
+}
+
+static bool is_folder(const char *path) {
+    struct stat info;
+    return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
+}
+
+void us_find_models(const struct us_arguments *arguments) {
+    static char path[4096 + 16]; /* the runtime keeps the pointer */
+    const char *named = arguments->models ? arguments->models : getenv("UNDERSTUDY_MODELS");
+    if (named && named[0]) {
+        us_set_models_folder(named);
+        return;
+    }
+    ssize_t length = readlink("/proc/self/exe", path, 4096);
+    for (char *slash; length > 0 && (slash = memrchr(path, '/', (size_t)length));) {
+        length = slash - path;
+        strcpy(slash, "/models");
+        if (is_folder(path)) {
+            us_set_models_folder(path);
+            return;
+        }
+    }
+}
+
+struct us_error *us_session_open(const struct us_arguments *arguments, struct us_session *session) {
+    *session = (struct us_session){0};
+    us_find_models(arguments);
+    US_TRY(us_graph_load(&us_nodes, arguments->words[0], arguments->settings,
+                         arguments->setting_count, &session->graph));
+    char *folder;
+    US_TRY(us_cache_folder(arguments, &folder));
+    struct us_error *error = us_cache_open(folder, &session->store);
+    us_free(folder);
+    return error;
+}
+
+void us_session_finish(struct us_session *session) {
+    us_cache_close(session->store);
+    us_graph_destroy(session->graph);
+    us_frames_finish(&session->frames);
+}
+
+struct us_error *us_session_options(struct us_session *session,
+                                    const struct us_arguments *arguments,
+                                    struct us_run_options *options) {
+    *options = (struct us_run_options){
+        .threads = arguments->threads,
+        .memory_bytes = arguments->memory,
+        .keep_going = arguments->keep_going,
+        .targets = arguments->only_count ? arguments->only : NULL,
+        .target_count = arguments->only_count,
+    };
+    if (arguments->frames) {
+        US_TRY(us_error_wrap(us_frames_parse(arguments->frames, &session->frames),
+                             "--frames is '%s'", arguments->frames));
+        options->frames = &session->frames;
+    }
+    return NULL;
+}

@@ -1,0 +1,43 @@
+#include <string.h>
+
+#include "tools/json_line.h"
+#include "tools/show_internal.h"
+
+void us_json_show(const struct us_event *event) {
+    static const char *const names[] = {
+        [US_EVENT_START] = "start",     [US_EVENT_DONE] = "done",
+        [US_EVENT_CACHED] = "cached",   [US_EVENT_FAILED] = "failed",
+        [US_EVENT_SKIPPED] = "skipped", [US_EVENT_PROGRESS] = "progress",
+        [US_EVENT_WARNING] = "warning",
+    };
+    json_t *line = us_json_begin(names[event->kind]);
+    if (event->node) {
+        us_json_text(line, "node", event->node->name);
+        us_json_frame(line, event->per_frame, event->frame);
+    }
+    switch (event->kind) {
+    case US_EVENT_START:
+        us_json_text(line, "why", event->why);
+        break;
+    case US_EVENT_DONE:
+        us_json_real(line, "seconds", event->seconds);
+        us_json_text(line, "status", event->status);
+        break;
+    case US_EVENT_FAILED:
+        us_json_error(line, event->error);
+        break;
+    case US_EVENT_PROGRESS:
+        if (event->fraction >= 0) {
+            us_json_real(line, "fraction", event->fraction);
+        }
+        us_json_text(line, "status", event->status);
+        break;
+    case US_EVENT_WARNING:
+        us_json_text(line, "text", event->status);
+        break;
+    case US_EVENT_CACHED:
+    case US_EVENT_SKIPPED:
+        break;
+    }
+    us_json_end(line);
+}

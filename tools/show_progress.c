@@ -1,0 +1,294 @@
+#include "tools/show_progress.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "runtime/base/mem.h"
+#include "tools/json_line.h"
+#include "tools/show_error.h"
+#include "tools/show_internal.h"
+
+enum { ERRORS_SHOWN = 10 }; /* of one node; the others are counted */
+static const double between_lines = 10;
+
+double us_progress_now(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+static bool has_unicode(void) {
+    static const char *const names[] = {"LC_ALL", "LC_CTYPE", "LANG"};
+    for (size_t i = 0; i < 3; i++) {
+        const char *value = getenv(names[i]);
+        if (value && value[0]) {
+            return strcasestr(value, "utf-8") || strcasestr(value, "utf8");
+        }
+    }
+    return false;
+}
+
+struct us_progress *us_progress_create(const struct us_graph *graph, bool json) {
+    struct us_progress *progress = us_calloc(1, sizeof *progress);
+    progress->graph = graph;
+    progress->nodes = us_calloc(graph->node_count + 1, sizeof *progress->nodes);
+    for (size_t i = 0; i < graph->node_count; i++) {
+        progress->nodes[i].node = &graph->nodes[i];
+    }
+    const char *terminal = getenv("TERM");
+    bool live = isatty(STDOUT_FILENO) && terminal && strcmp(terminal, "dumb") != 0;
+    progress->way = json ? US_SHOW_JSON : live ? US_SHOW_LIVE : US_SHOW_LINES;
+    progress->unicode = has_unicode();
+    return progress;
+}
+
+void us_progress_destroy(struct us_progress *progress) {
+    if (progress) {
+        us_str_finish(&progress->above);
+        us_free(progress->nodes);
+        us_free(progress);
+    }
+}
+
+void us_progress_plan(struct us_progress *progress, struct us_run *run) {
+    size_t count = us_run_plan_count(run);
+    for (size_t i = 0; i < count; i++) {
+        struct us_plan_entry entry = us_run_plan_entry(run, i);
+        struct us_node_view *view = &progress->nodes[entry.node - progress->graph->nodes];
+        view->total++;
+        view->to_run += entry.run;
+    }
+}
+
+bool us_node_view_finished(const struct us_node_view *view) {
+    return view->done + view->cached + view->failed + view->skipped >= view->total;
+}
+
+double us_node_view_left(const struct us_node_view *view, double now) {
+    if (view->node->type->per_frame) {
+        size_t over = view->done + view->failed + view->skipped;
+        if (!view->done || over > view->to_run) {
+            return -1;
+        }
+        return (now - view->begun) / (double)view->done * (double)(view->to_run - over);
+    }
+    double made = view->fraction - view->first;
+    return made > 0 ? (now - view->first_when) / made * (1 - view->fraction) : -1;
+}
+
+void us_time_print(double seconds, struct us_str *out) {
+    long whole = seconds < 3.6e6 ? (long)(seconds + 0.5) : 3600000;
+    us_str_printf(out, "%ld:%02ld:%02ld", whole / 3600, whole / 60 % 60, whole % 60);
+}
+
+void us_node_view_close(const struct us_node_view *view, struct us_str *out) {
+    double seconds = view->ended - view->begun;
+    us_str_printf(out, "%s: ", view->node->name);
+    if (view->node->type->per_frame) {
+        us_str_printf(out, "%zu frame%s in %.1f s", view->done, view->done == 1 ? "" : "s",
+                      seconds);
+        if (seconds > 0 && view->done > 1) {
+            us_str_printf(out, " (%.1f f/s)", (double)view->done / seconds);
+        }
+    } else {
+        us_str_printf(out, "%s in %.1f s", view->failed ? "failed" : "done", seconds);
+    }
+    if (view->failed && view->node->type->per_frame) {
+        us_str_printf(out, ", %zu failed", view->failed);
+    }
+    if (view->status[0]) {
+        us_str_append(out, ", ");
+        us_plain_text(view->status, strlen(view->status), out);
+    }
+    us_str_append(out, "\n");
+}
+
+static struct us_node_view *count_event(struct us_progress *progress,
+                                        const struct us_event *event) {
+    struct us_node_view *view =
+        event->node ? &progress->nodes[event->node - progress->graph->nodes] : NULL;
+    if (!view || event->kind == US_EVENT_WARNING) {
+        return view;
+    }
+    bool ended = event->kind == US_EVENT_DONE || event->kind == US_EVENT_FAILED ||
+                 event->kind == US_EVENT_CACHED;
+    size_t running = ended && view->running > 0;
+    view->running += (event->kind == US_EVENT_START) - running;
+    progress->running += (event->kind == US_EVENT_START) - running;
+    view->done += event->kind == US_EVENT_DONE;
+    progress->done += event->kind == US_EVENT_DONE;
+    view->cached += event->kind == US_EVENT_CACHED;
+    progress->cached += event->kind == US_EVENT_CACHED;
+    view->failed += event->kind == US_EVENT_FAILED;
+    progress->failed += event->kind == US_EVENT_FAILED;
+    view->skipped += event->kind == US_EVENT_SKIPPED;
+    progress->skipped += event->kind == US_EVENT_SKIPPED;
+    return view;
+}
+
+static void note_progress(struct us_node_view *view, const struct us_event *event, double now) {
+    if (event->kind == US_EVENT_START && view->begun <= 0) {
+        view->begun = now;
+    }
+    if (event->status && event->kind != US_EVENT_WARNING) {
+        snprintf(view->status, sizeof view->status, "%s", event->status);
+    }
+    if (event->kind == US_EVENT_PROGRESS && event->fraction >= 0) {
+        if (view->first_when <= 0) {
+            view->first = event->fraction;
+            view->first_when = now;
+        }
+        view->fraction = event->fraction > 1 ? 1 : event->fraction;
+    }
+    if (us_node_view_finished(view) && view->ended <= 0) {
+        view->ended = now;
+    }
+}
+
+/* A line that stays: above the live view, or printed. */
+static void say(struct us_progress *progress, const char *text) {
+    if (progress->way == US_SHOW_LIVE) {
+        us_str_append(&progress->above, text);
+        return;
+    }
+    fputs(text, stdout);
+    fflush(stdout);
+}
+
+static void complain(struct us_progress *progress, const char *text) {
+    if (progress->way == US_SHOW_LIVE) {
+        us_live_clear(progress);
+    }
+    fflush(stdout);
+    fputs(text, stderr);
+}
+
+static void show_trouble(struct us_progress *progress, struct us_node_view *view,
+                         const struct us_event *event) {
+    struct us_str text = {0};
+    if (event->kind == US_EVENT_WARNING && event->status) {
+        us_str_printf(&text, "warning: %s%s", event->label ? event->label : "",
+                      event->label ? ": " : "");
+        us_plain_text(event->status, strlen(event->status), &text);
+        us_str_append(&text, "\n");
+    } else if (event->kind == US_EVENT_FAILED && view && view->errors_shown++ < ERRORS_SHOWN) {
+        us_error_text(event->error, &text);
+    }
+    if (text.length) {
+        complain(progress, us_str_text(&text));
+    }
+    us_str_finish(&text);
+}
+
+static void say_begin(struct us_progress *progress, const struct us_node_view *view,
+                      const struct us_event *event) {
+    struct us_str text = {0};
+    us_str_printf(&text, "%s: ", view->node->name);
+    if (view->node->type->per_frame) {
+        us_str_printf(&text, "%zu frame%s", view->to_run, view->to_run == 1 ? "" : "s");
+    } else {
+        us_str_append(&text, "starts");
+    }
+    if (event->why && event->why[0]) {
+        us_str_append(&text, ", because: ");
+        us_plain_text(event->why, strlen(event->why), &text);
+    }
+    us_str_append(&text, "\n");
+    say(progress, us_str_text(&text));
+    us_str_finish(&text);
+}
+
+static void say_progress(struct us_progress *progress, struct us_node_view *view, double now) {
+    struct us_str text = {0};
+    us_str_printf(&text, "%s: ", view->node->name);
+    if (view->node->type->per_frame) {
+        us_str_printf(&text, "%zu/%zu frames", view->done + view->failed + view->skipped,
+                      view->to_run);
+    } else {
+        us_str_printf(&text, "%.0f %%", 100 * view->fraction);
+    }
+    if (view->status[0]) {
+        us_str_append(&text, ", ");
+        us_plain_text(view->status, strlen(view->status), &text);
+    }
+    double left = us_node_view_left(view, now);
+    if (left >= 0) {
+        us_str_append(&text, ", ETA ");
+        us_time_print(left, &text);
+    }
+    us_str_append(&text, "\n");
+    say(progress, us_str_text(&text));
+    us_str_finish(&text);
+    view->last_line = now;
+}
+
+static void show_lines(struct us_progress *progress, struct us_node_view *view,
+                       const struct us_event *event, double now) {
+    if (event->kind == US_EVENT_START && view->last_line <= 0) {
+        say_begin(progress, view, event);
+        view->last_line = now;
+    } else if (!us_node_view_finished(view) && view->begun > 0 &&
+               now - view->last_line >= between_lines) {
+        say_progress(progress, view, now);
+    }
+}
+
+void us_progress_event(void *context, const struct us_event *event) {
+    struct us_progress *progress = context;
+    struct us_node_view *view = count_event(progress, event);
+    double now = us_progress_now();
+    bool was_finished = view && view->ended > 0;
+    if (view) {
+        note_progress(view, event, now);
+    }
+    if (progress->way == US_SHOW_JSON) {
+        us_json_show(event);
+        return;
+    }
+    show_trouble(progress, view, event);
+    if (view && view->ended > 0 && !was_finished && view->begun > 0) {
+        struct us_str text = {0};
+        us_node_view_close(view, &text);
+        say(progress, us_str_text(&text));
+        us_str_finish(&text);
+    } else if (view && progress->way == US_SHOW_LINES) {
+        show_lines(progress, view, event, now);
+    }
+    if (progress->way == US_SHOW_LIVE) {
+        us_live_draw(progress, false);
+    }
+}
+
+void us_progress_close(struct us_progress *progress) {
+    if (progress->way == US_SHOW_LIVE) {
+        us_live_clear(progress);
+    }
+    for (size_t i = 0; i < progress->graph->node_count && progress->way != US_SHOW_JSON; i++) {
+        const struct us_node_view *view = &progress->nodes[i];
+        if (view->errors_shown > ERRORS_SHOWN) {
+            fprintf(stderr, "%s: %zu more failed\n", view->node->name,
+                    view->errors_shown - ERRORS_SHOWN);
+        }
+    }
+}
+
+void us_progress_summary(const struct us_progress *progress, const struct us_summary *summary) {
+    if (progress->way == US_SHOW_JSON) {
+        json_t *line = us_json_begin("summary");
+        us_json_int(line, "ran", (int64_t)summary->ran);
+        us_json_int(line, "cached", (int64_t)summary->cached);
+        us_json_int(line, "failed", (int64_t)summary->failed);
+        us_json_int(line, "skipped", (int64_t)summary->skipped);
+        us_json_real(line, "seconds", summary->seconds);
+        us_json_end(line);
+        return;
+    }
+    printf("ran %zu, cached %zu, failed %zu", summary->ran, summary->cached, summary->failed);
+    if (summary->skipped) {
+        printf(", skipped %zu", summary->skipped);
+    }
+    printf(" in %.1f s\n", summary->seconds);
+}
