@@ -96,7 +96,8 @@ struct us_loader {
     const char **real_files;    /* of graph->files, to tell files apart */
     size_t work, text_bytes;    /* against small files that make much */
     int depth;                  /* of arguments that refer to each other */
-    struct us_draft *drafts;    /* us_malloc'ed */
+    const struct us_argument *resolving; /* its own name in its default is the graph's parameter */
+    struct us_draft *drafts;             /* us_malloc'ed */
     size_t draft_count, draft_capacity;
     size_t use_count;
 };

@@ -26,11 +26,14 @@ static struct us_pos part_of(const struct us_yaml *value, size_t offset, size_t 
 }
 
 /* Finds an argument by name, in the scope or around it. */
-static const struct us_scope *find_argument(const struct us_scope *scope, const char *name,
+static const struct us_scope *find_argument(const struct us_loader *loader,
+                                            const struct us_scope *scope, const char *name,
                                             size_t *index) {
     for (; scope; scope = scope->outer) {
         ptrdiff_t at = us_yaml_index(scope->params, name);
-        if (at >= 0) {
+        bool own = at >= 0 && &scope->arguments[at] == loader->resolving;
+        if (at >= 0 &&
+            !(own && us_yaml_index(scope->outer ? scope->outer->params : NULL, name) >= 0)) {
             *index = (size_t)at;
             return scope;
         }
@@ -54,7 +57,7 @@ static struct us_error *no_argument(struct us_loader *loader, const struct us_sc
 static struct us_error *look_up(struct us_loader *loader, const struct us_scope *scope,
                                 const char *name, const struct us_argument **argument) {
     size_t index;
-    const struct us_scope *owner = find_argument(scope, name, &index);
+    const struct us_scope *owner = find_argument(loader, scope, name, &index);
     if (!owner) {
         return no_argument(loader, scope, name);
     }

@@ -180,27 +180,37 @@ static struct us_error *check_use_keys(struct us_loader *loader, const struct us
     return NULL;
 }
 
-static struct us_error *check_recursion(const struct us_scope *user, const struct us_yaml *use) {
+static struct us_error *recursion_error(const struct us_scope *user, const char *name) {
     struct us_str path = {0};
-    us_str_append(&path, use->text);
-    bool recursive = false;
-    int level = 0;
-    for (const struct us_scope *s = user; s && s->use && !recursive; s = s->user) {
+    us_str_append(&path, name);
+    for (const struct us_scope *s = user; s->use; s = s->user) {
         struct us_str longer = {0};
         us_str_printf(&longer, "%s -> %s", s->template_name, us_str_text(&path));
         us_str_finish(&path);
         path = longer;
-        recursive = strcmp(s->template_name, use->text) == 0;
-        level++;
+        if (strcmp(s->template_name, name) == 0) {
+            break;
+        }
     }
-    struct us_error *error = NULL;
-    if (recursive) {
-        error = us_fail(US_GRAPH, "template '%s' uses itself (%s)", use->text, us_str_text(&path));
-    } else if (level >= US_MOST_TEMPLATES) {
-        error = us_fail(US_GRAPH, "templates use each other more than %d deep", US_MOST_TEMPLATES);
-    }
+    struct us_error *error =
+        us_fail(US_GRAPH, "template '%s' uses itself (%s)", name, us_str_text(&path));
     us_str_finish(&path);
-    return us_error_at(error, use->pos);
+    return error;
+}
+
+static struct us_error *check_recursion(const struct us_scope *user, const struct us_yaml *use) {
+    int level = 0;
+    for (const struct us_scope *s = user; s->use; s = s->user, level++) {
+        if (strcmp(s->template_name, use->text) == 0) {
+            return us_error_at(recursion_error(user, use->text), use->pos);
+        }
+    }
+    if (level < US_MOST_TEMPLATES) {
+        return NULL;
+    }
+    return us_error_at(
+        us_fail(US_GRAPH, "templates use each other more than %d deep", US_MOST_TEMPLATES),
+        use->pos);
 }
 
 static struct us_error *fill_scope(struct us_loader *loader, const struct us_yaml *body,

@@ -309,10 +309,13 @@ struct us_error *us_argument_resolve(struct us_loader *loader, const struct us_s
             us_fail(US_GRAPH, "parameters are made of each other more than %d deep", MOST_DEPTH),
             key->pos);
     }
+    const struct us_argument *before = loader->resolving;
     argument->state = US_RESOLVING;
+    loader->resolving = argument;
     loader->depth++;
     struct us_error *error = resolve(loader, scope, index);
     loader->depth--;
+    loader->resolving = before;
     argument->state = US_RESOLVED;
     return error;
 }

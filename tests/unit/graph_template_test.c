@@ -109,6 +109,15 @@ static void shadows(void **state) {
     assert_int_equal(value_of(graph, "b.own"), 9);
     assert_int_equal(value_of(graph, "a.graphs"), 8);
     us_graph_destroy(graph);
+    graph = us_test_graph("params: {n: {type: int, default: 9}}\n"
+                          "templates:\n"
+                          "  t:\n"
+                          "    params: {n: {type: int, default: $(n)}}\n"
+                          "    nodes: {own: {type: toy_number, value: $(n)}}\n"
+                          "nodes: {a: {use: t}, b: {use: t, n: 2}}\n");
+    assert_int_equal(value_of(graph, "a.own"), 9);
+    assert_int_equal(value_of(graph, "b.own"), 2);
+    us_graph_destroy(graph);
 }
 
 static void bounds_templates_in_templates(void **state) {
