@@ -33,6 +33,7 @@ static void blur(const struct nn_dssim *d, const float *restrict in, float *rest
         memset(to, 0, (size_t)n * sizeof *to);
         for (int k = 0; k < d->window; k++) {
             const float *from = in + (j + k) * n, tap = d->taps[k];
+#pragma omp simd
             for (int i = 0; i < n; i++) {
                 to[i] += tap * from[i];
             }
@@ -43,6 +44,7 @@ static void blur(const struct nn_dssim *d, const float *restrict in, float *rest
         memset(to, 0, (size_t)inner * sizeof *to);
         for (int k = 0; k < d->window; k++) {
             const float *from = half + j * n + k, tap = d->taps[k];
+#pragma omp simd
             for (int i = 0; i < inner; i++) {
                 to[i] += tap * from[i];
             }
@@ -59,6 +61,7 @@ static void spread(const struct nn_dssim *d, const float *restrict in, float *re
         for (int k = 0; k < d->window; k++) {
             float *to = half + j * n + k;
             const float *from = in + j * inner, tap = d->taps[k];
+#pragma omp simd
             for (int i = 0; i < inner; i++) {
                 to[i] += tap * from[i];
             }
@@ -69,6 +72,7 @@ static void spread(const struct nn_dssim *d, const float *restrict in, float *re
         for (int k = 0; k < d->window; k++) {
             float *to = out + (j + k) * n;
             const float *from = half + j * n, tap = d->taps[k];
+#pragma omp simd
             for (int i = 0; i < n; i++) {
                 to[i] += tap * from[i];
             }
@@ -80,6 +84,7 @@ static void spread(const struct nn_dssim *d, const float *restrict in, float *re
 static double differentiate(float *mean_x, const float *mean_y, float *squares, float *product,
                             int count) {
     double sum = 0;
+#pragma omp simd reduction(+ : sum)
     for (int i = 0; i < count; i++) {
         const float mx = mean_x[i], my = mean_y[i];
         const float both = 2 * mx * my, energy = mx * mx + my * my;
@@ -98,14 +103,17 @@ static void add_gradient(const struct nn_dssim *d, const float *x, const float *
                          float *const maps[3], float *half, float *spreaded, float *gradient) {
     const int count = d->size * d->size;
     spread(d, maps[0], half, spreaded);
+#pragma omp simd
     for (int i = 0; i < count; i++) {
         gradient[i] += weight * spreaded[i];
     }
     spread(d, maps[1], half, spreaded);
+#pragma omp simd
     for (int i = 0; i < count; i++) {
         gradient[i] += weight * 2 * x[i] * spreaded[i];
     }
     spread(d, maps[2], half, spreaded);
+#pragma omp simd
     for (int i = 0; i < count; i++) {
         gradient[i] += weight * y[i] * spreaded[i];
     }
@@ -119,6 +127,7 @@ double nn_dssim_plane(const struct nn_dssim *d, const float *x, const float *y, 
     for (int i = 0; i < 4; i++) {
         maps[i] = scratch + (3 + i) * area;
     }
+#pragma omp simd
     for (int i = 0; i < area; i++) {
         squares[i] = x[i] * x[i] + y[i] * y[i];
         product[i] = x[i] * y[i];

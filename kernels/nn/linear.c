@@ -17,7 +17,7 @@ static enum us_nn_status place(struct nn_net *net, struct nn_linear *c) {
     dnnl_memory_desc_t home = net->training
                                   ? *nn_query(c->weights_desc, dnnl_query_diff_weights_md, 0)
                                   : *nn_query(c->forward_desc, dnnl_query_weights_md, 0);
-    if (home.data_type != dnnl_f32) {
+    if (!c->weight->placed && home.data_type != dnnl_f32) {
         return US_NN_UNSUPPORTED;
     }
     return nn_params_place(net->params, c->weight, &home);

@@ -20,6 +20,7 @@ static double chunk_sum(const float *v, size_t count) {
     float lanes[16] = {0};
     size_t i = 0;
     for (; i + 16 <= count; i += 16) {
+#pragma omp simd
         for (size_t k = 0; k < 16; k++) {
             lanes[k] += v[i + k] * v[i + k];
         }
@@ -74,6 +75,7 @@ static void chance_rates(const struct update *u, size_t base, size_t count, floa
 static void adam(const struct update *u, const float *rates, const float *restrict g,
                  float *restrict w, float *restrict m, float *restrict v, size_t count) {
     const float b1 = u->o->beta1, b2 = u->o->beta2, epsilon = u->o->epsilon;
+#pragma omp simd
     for (size_t i = 0; i < count; i++) {
         const float gradient = g[i] * u->gradient_scale;
         m[i] = b1 * m[i] + (1 - b1) * gradient;
@@ -85,6 +87,7 @@ static void adam(const struct update *u, const float *rates, const float *restri
 static void adabelief(const struct update *u, const float *rates, const float *restrict g,
                       float *restrict w, float *restrict m, float *restrict v, size_t count) {
     const float b1 = u->o->beta1, b2 = u->o->beta2, epsilon = u->o->epsilon;
+#pragma omp simd
     for (size_t i = 0; i < count; i++) {
         const float gradient = g[i] * u->gradient_scale;
         m[i] = b1 * m[i] + (1 - b1) * gradient;
@@ -106,8 +109,11 @@ static void update_chunk(const struct update *u, const struct us_nn_optimizer_st
                                                   s->parameters + from, s->moment1 + from,
                                                   s->moment2 + from, count);
     const float keep = u->o->average_decay;
-    for (size_t i = from; s->average && i < from + count; i++) {
-        s->average[i] = keep * s->average[i] + (1 - keep) * s->parameters[i];
+    float *restrict average = s->average ? s->average + from : NULL;
+    const float *restrict now = s->parameters + from;
+#pragma omp simd
+    for (size_t i = 0; i < (average ? count : 0); i++) {
+        average[i] = keep * average[i] + (1 - keep) * now[i];
     }
 }
 

@@ -1,12 +1,30 @@
 /* The typed bodies of pointwise.c: included once for each type, with REAL the stored type,
  * NAME(x) the typed name, GET and PUT the conversions from and to float. */
 
+static void NAME(slope_run)(const REAL *g, const REAL *more, const REAL *y, float slope, REAL *out,
+                            size_t count) {
+    if (more) {
+#pragma omp simd
+        for (size_t i = 0; i < count; i++) {
+            const float sum = GET(g[i]) + GET(more[i]);
+            out[i] = PUT(GET(y[i]) > 0 ? sum : sum * slope);
+        }
+        return;
+    }
+#pragma omp simd
+    for (size_t i = 0; i < count; i++) {
+        out[i] = PUT(GET(y[i]) > 0 ? GET(g[i]) : GET(g[i]) * slope);
+    }
+}
+
 static void NAME(slope_backward)(REAL *g, const REAL *more, const REAL *y, float slope,
                                  size_t count) {
+    const size_t run = 4096, runs = (count + run - 1) / run;
 #pragma omp parallel for schedule(static)
-    for (size_t i = 0; i < count; i++) {
-        const float sum = more ? GET(g[i]) + GET(more[i]) : GET(g[i]);
-        g[i] = PUT(GET(y[i]) > 0 ? sum : sum * slope);
+    for (size_t r = 0; r < runs; r++) {
+        const size_t at = r * run, left = count - at;
+        NAME(slope_run)
+        (g + at, more ? more + at : NULL, y + at, slope, g + at, left < run ? left : run);
     }
 }
 
@@ -41,10 +59,8 @@ static void NAME(shuffle_backward)(const REAL *g, const REAL *more, const REAL *
             REAL *out = x + ((n * 4 * blocks + group) * h + i) * w * b;
             for (size_t j = 0; j < w; j++) {
                 const size_t at = (r * 2 * w + 2 * j + dx) * b;
-                for (size_t k = 0; k < b; k++) {
-                    const float sum = more ? GET(g[at + k]) + GET(more[at + k]) : GET(g[at + k]);
-                    out[j * b + k] = PUT(GET(y[at + k]) > 0 ? sum : sum * slope);
-                }
+                NAME(slope_run)
+                (g + at, more ? more + at : NULL, y + at, slope, out + j * b, b);
             }
         }
     }
@@ -110,7 +126,7 @@ static void NAME(head_backward)(const float *g, const float *image, REAL *x,
 }
 
 static void NAME(cast)(const float *from, REAL *to, size_t count) {
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for simd schedule(static)
     for (size_t i = 0; i < count; i++) {
         to[i] = PUT(from[i]);
     }
