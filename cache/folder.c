@@ -35,16 +35,16 @@ struct us_error *us_cache_make_rooms(const struct cache *cache) {
     char *parent = us_path_folder(cache->folder);
     struct us_error *error = us_make_folders(parent);
     us_free(parent);
+    struct stat info;
+    if (!error && stat(cache->folder, &info) == 0 && !S_ISDIR(info.st_mode)) {
+        error = us_fail(US_USAGE, "it is not a folder");
+    }
     for (size_t i = 0; i < sizeof rooms / sizeof *rooms && !error; i++) {
         char path[CACHE_PATH];
         us_cache_room_path(cache, rooms[i], "", path);
         if (mkdir(path, 0750) != 0 && errno != EEXIST) {
             error = us_cache_errno(cache, errno, "cannot make folder", path);
         }
-    }
-    struct stat info;
-    if (!error && stat(cache->folder, &info) == 0 && !S_ISDIR(info.st_mode)) {
-        error = us_fail(US_USAGE, "'%s' is not a folder", cache->folder);
     }
     return us_error_hint(us_error_wrap(error, "cannot use '%s' as the cache", cache->folder),
                          "name another folder with --cache or $UNDERSTUDY_CACHE");
