@@ -156,7 +156,7 @@ const struct us_node_type us_node_synth_plate = {
     .name = "synth_plate",
     .group = "io",
     .version = 1,
-    .summary = "Renders a take of a synthetic head, with ground truth",
+    .summary = "Renders a take of a synthetic head, with ground truth.",
     .doc = "A parametric head with pose, speech, blinks, moving light and grain, before an "
            "out-of-focus background with a lamp far above 1.0. Motion depends on `seed` and the "
            "frame number alone, never on the identity, so that `other` is the same performance by "
