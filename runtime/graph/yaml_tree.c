@@ -14,7 +14,9 @@ enum {
     MOST_SCALAR_BYTES = 1 << 20,
     MOST_LEVELS = 64,
     MOST_VALUES = 1000000,
-    MOST_ANCHORS = 1000,
+    MOST_ANCHORS = 200,
+    MOST_ANCHOR_NAME = 100,
+    MOST_DIRECTIVES = 100,
 };
 
 struct anchor {
@@ -167,6 +169,11 @@ static struct us_error *use_alias(struct builder *b, const char *name, struct us
 static struct us_error *add_anchor(struct builder *b, const char *name, struct us_pos pos) {
     if (b->anchor_count >= MOST_ANCHORS) {
         return us_error_at(us_fail(US_GRAPH, "more than %d anchors", MOST_ANCHORS), pos);
+    }
+    if (strlen(name) > MOST_ANCHOR_NAME) {
+        return us_error_at(us_fail(US_GRAPH, "the name of an anchor is longer than %d characters",
+                                   MOST_ANCHOR_NAME),
+                           pos);
     }
     us_grow(&b->anchors, &b->anchor_capacity, b->anchor_count, sizeof *b->anchors);
     b->anchors[b->anchor_count++] = (struct anchor){.name = us_arena_strdup(b->arena, name)};
@@ -354,6 +361,18 @@ static struct us_error *read_document(struct builder *b, struct us_yaml **root) 
     return NULL;
 }
 
+/* libyaml compares each %TAG with all before it: a file of them would take hours. */
+static struct us_error *count_directives(const struct builder *b) {
+    const uint8_t *p = b->bytes, *end = b->bytes + b->size;
+    for (int count = 0; (p = memmem(p, (size_t)(end - p), "%TAG", 4)) != NULL; p += 4) {
+        if (++count > MOST_DIRECTIVES) {
+            return us_error_at(us_fail(US_GRAPH, "more than %d times %%TAG", MOST_DIRECTIVES),
+                               pos_of_offset(b, (size_t)(p - b->bytes)));
+        }
+    }
+    return NULL;
+}
+
 struct us_error *us_yaml_parse(struct us_arena *arena, const char *file, const uint8_t *bytes,
                                size_t size, struct us_yaml **root) {
     if (size >= 3 && memcmp(bytes, "\xEF\xBB\xBF", 3) == 0) {
@@ -362,12 +381,13 @@ struct us_error *us_yaml_parse(struct us_arena *arena, const char *file, const u
     }
     struct builder b = {.arena = arena, .bytes = bytes, .size = size};
     b.file = us_arena_strdup(arena, file);
+    *root = NULL;
+    US_TRY(count_directives(&b));
     if (!yaml_parser_initialize(&b.parser)) {
         return us_fail(US_RETRY, "out of memory while reading '%s'", file);
     }
     yaml_parser_set_encoding(&b.parser, YAML_UTF8_ENCODING);
     yaml_parser_set_input_string(&b.parser, bytes, size);
-    *root = NULL;
     struct us_error *error = read_document(&b, root);
     yaml_parser_delete(&b.parser);
     us_free(b.anchors);

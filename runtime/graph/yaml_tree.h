@@ -2,7 +2,7 @@
  * lists, scalars, anchors and aliases. No tags, no merge keys. Everything lives in an arena.
  *
  * Limits, against hostile files: 64 MiB a file, 1 MiB a scalar, 64 levels, 1,000,000 values with
- * aliases counted as if they were written out, 1,000 anchors. */
+ * aliases counted as if they were written out, 200 anchors, 100 %TAG. */
 #ifndef US_RUNTIME_GRAPH_YAML_TREE_H
 #define US_RUNTIME_GRAPH_YAML_TREE_H
 
