@@ -104,8 +104,8 @@ static void symmetric_power(double symmetric[3][3], double power, double out[3][
     }
 }
 
-static void solve_mkl(double from[3][3], double to[3][3], double m[3][3]) {
-    double root[3][3], inverse[3][3], middle[3][3];
+static void solve_mkl(double from[3][3], double to[3][3], struct us_colour_map *map) {
+    double root[3][3], inverse[3][3], middle[3][3], m[3][3];
     symmetric_power(from, 0.5, root);
     symmetric_power(from, -0.5, inverse);
     multiply(root, to, middle);
@@ -113,6 +113,7 @@ static void solve_mkl(double from[3][3], double to[3][3], double m[3][3]) {
     symmetric_power(middle, 0.5, middle);
     multiply(inverse, middle, m);
     multiply(m, inverse, m);
+    memcpy(map->m, m, sizeof m);
 }
 
 static void solve_channels(const double from_mean[3], const double to_mean[3], double from[3][3],
@@ -137,7 +138,7 @@ void us_colour_solve(const struct us_colour_sums *from, const struct us_colour_s
     moments(to, mean_b, spread_b);
     double trace = spread_a[0][0] + spread_a[1][1] + spread_a[2][2];
     if (method == US_COLOUR_MKL && trace > 1e-12) {
-        solve_mkl(spread_a, spread_b, map->m);
+        solve_mkl(spread_a, spread_b, map);
     } else {
         solve_channels(mean_a, mean_b, spread_a, spread_b, method, map->m);
     }

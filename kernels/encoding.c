@@ -6,7 +6,12 @@
 
 static const float log2_e = 1.44269504088896341f;
 
-static float float_of_bits(int32_t bits) {
+/* fmaxf keeps compilers from using vectors. */
+static inline float larger(float a, float b) {
+    return a > b ? a : b;
+}
+
+static inline float float_of_bits(int32_t bits) {
     float value;
     memcpy(&value, &bits, sizeof value);
     return value;
@@ -41,7 +46,7 @@ static const float log_slope = US_LOG_STOP * 1.44269504088896341f / 0.03125f;
 void us_log_encode(const float *linear, float *encoded, size_t count) {
     for (size_t i = 0; i < count; i++) {
         float x = linear[i], size = fabsf(x);
-        float curve = US_LOG_STOP * (log2_e + 5.0f + log2_of(fmaxf(size, log_break)));
+        float curve = US_LOG_STOP * (log2_e + 5.0f + log2_of(larger(size, log_break)));
         float rise = size > log_break ? copysignf(curve, x) : log_slope * x;
         encoded[i] = US_LOG_BLACK + rise;
     }
@@ -59,7 +64,7 @@ void us_log_decode(const float *encoded, float *linear, size_t count) {
 void us_srgb_encode(const float *linear, float *encoded, size_t count) {
     for (size_t i = 0; i < count; i++) {
         float x = linear[i], size = fabsf(x);
-        float power = 1.055f * exp2_of(log2_of(fmaxf(size, 0.0031308f)) * (1 / 2.4f)) - 0.055f;
+        float power = 1.055f * exp2_of(log2_of(larger(size, 0.0031308f)) * (1 / 2.4f)) - 0.055f;
         encoded[i] = size > 0.0031308f ? copysignf(power, x) : 12.92f * x;
     }
 }
@@ -67,7 +72,7 @@ void us_srgb_encode(const float *linear, float *encoded, size_t count) {
 void us_srgb_decode(const float *encoded, float *linear, size_t count) {
     for (size_t i = 0; i < count; i++) {
         float y = encoded[i], size = fabsf(y);
-        float base = (fmaxf(size, 0.04045f) + 0.055f) * (1 / 1.055f);
+        float base = (larger(size, 0.04045f) + 0.055f) * (1 / 1.055f);
         float power = exp2_of(log2_of(base) * 2.4f);
         linear[i] = size > 0.04045f ? copysignf(power, y) : y * (1 / 12.92f);
     }

@@ -17,17 +17,13 @@ struct axis {
     double weight[MAX_TAPS];
 };
 
-/* Exactly 0 at whole numbers, so that a whole-pixel shift copies. */
-static double sine_of_half_turns(double t) {
-    double whole = nearbyint(t), rest = sin(pi * (t - whole));
-    return fmod(whole, 2.0) != 0.0 ? -rest : rest;
-}
-
+/* sinc(t) sinc(t / 3), with sin(3 a) = sin(a) (3 - 4 sin(a)^2). */
 static double lanczos3(double t) {
     if (fabs(t) < 1e-8) {
         return 1.0;
     }
-    return 3.0 * sine_of_half_turns(t) * sine_of_half_turns(t / 3.0) / (pi * pi * t * t);
+    double s = sin(pi / 3.0 * t);
+    return 3.0 * s * s * (3.0 - 4.0 * s * s) / (pi * pi * t * t);
 }
 
 static double catmull_rom(double t) {
@@ -64,8 +60,9 @@ static int32_t repeat_edge(double i, int32_t size) {
     return i < 0 ? 0 : i > size - 1 ? size - 1 : (int32_t)i;
 }
 
+/* Weights that are 0 but for rounding count nothing, so that a whole-pixel shift copies. */
 static void axis_take(struct axis *axis, double i, double weight) {
-    if (weight != 0.0 && axis->count < MAX_TAPS) {
+    if (fabs(weight) > 1e-12 && axis->count < MAX_TAPS) {
         axis->index[axis->count] = repeat_edge(i, axis->size);
         axis->weight[axis->count++] = weight;
     }

@@ -29,7 +29,7 @@ static const struct us_port outputs[] = {
 
 static const char *const masks[] = {"product", "learned", "landmarks", "none", NULL};
 static const char *const uses[] = {"multiply", "replace", NULL};
-static const char *const filters[] = {"linear", "cubic", "lanczos3", NULL};
+static const char *const filters[] = {"linear", "cubic", "lanczos", NULL};
 static const char *const aovs[] = {"none", "matte", "swap", "all", NULL};
 static const char *const policies[] = {"error", "plate", NULL};
 

@@ -299,7 +299,7 @@ static void taken_names_are_prefixed(void **state) {
 }
 
 static float noisy_plate(int x, int y, int c) {
-    uint32_t h = (uint32_t)(x * 73856093) ^ (uint32_t)(y * 19349663) ^ (uint32_t)(c * 83492791);
+    uint32_t h = (uint32_t)x * 73856093u ^ (uint32_t)y * 19349663u ^ (uint32_t)c * 83492791u;
     h = (h ^ (h >> 15)) * 2246822519u;
     h = (h ^ (h >> 13)) * 3266489917u;
     float n = (float)((h ^ (h >> 16)) & 0xffffff) / 16777216.0f - 0.5f;
