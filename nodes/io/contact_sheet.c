@@ -149,7 +149,7 @@ static struct us_error *make_plan(struct us_task *task, struct plan *plan) {
     plan->columns = p->columns ? (size_t)p->columns : plan->frame_count;
     plan->columns = plan->columns < plan->frame_count ? plan->columns : plan->frame_count;
     plan->blocks = (plan->frame_count + plan->columns - 1) / plan->columns;
-    plan->scale = p->width >= 320 ? 2 : 1;
+    plan->scale = p->width >= 256 ? 2 : 1;
     plan->head = p->labels ? US_TEXT_HEIGHT * plan->scale + 6 : 0;
     find_values(task, plan);
     return measure_rows(task, plan, (int32_t)p->width);

@@ -149,8 +149,9 @@ struct us_error *us_exr_core_unpack(const struct us_exr_block *block, const uint
                                     size_t size) {
     struct us_str file = {0};
     us_exr_one_chunk_file(block, packed, size, &file);
-    struct us_error *error =
-        block->compression >= US_EXR_DWAA ? unpack_dwa(block, &file) : unpack_core(block, &file);
+    /* The C++ library's PIZ decoder is twice as fast as the C library's. */
+    bool cpp = block->compression >= US_EXR_DWAA || block->compression == US_EXR_PIZ;
+    struct us_error *error = cpp ? unpack_dwa(block, &file) : unpack_core(block, &file);
     us_str_finish(&file);
     return error;
 }

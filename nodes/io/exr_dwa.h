@@ -1,4 +1,4 @@
-/* DWAA and DWAB through the OpenEXR C++ library: the packaged C library does not have them.
+/* The OpenEXR C++ library, for what the packaged C library lacks (DWAA, DWAB) or is slow at (PIZ).
  * Plain C types only; no exception leaves. */
 #ifndef US_NODES_IO_EXR_DWA_H
 #define US_NODES_IO_EXR_DWA_H

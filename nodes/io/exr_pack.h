@@ -1,9 +1,9 @@
 /* Packing and unpacking one chunk (some scan lines, or a tile) of an EXR file.
  *
- * NONE, RLE, ZIPS and ZIP are ours (exr_pack.c, exr_zip.c; deflate through libdeflate), PIZ, PXR24,
- * B44 and B44A go through OpenEXRCore (exr_core.c), DWAA and DWAB through the C++ library
- * (exr_dwa.cpp): both see a clean one-chunk file that we make up, so a hostile header never reaches
- * them. */
+ * NONE, RLE, ZIPS and ZIP are ours (exr_pack.c, exr_zip.c; deflate through libdeflate). PIZ, PXR24,
+ * B44 and B44A go through OpenEXRCore (exr_core.c); DWAA, DWAB and the unpacking of PIZ through the
+ * C++ library (exr_dwa.cpp). Both see a clean one-chunk file that we make up, so a hostile header
+ * never reaches them. */
 #ifndef US_NODES_IO_EXR_PACK_H
 #define US_NODES_IO_EXR_PACK_H
 

@@ -6,8 +6,10 @@
 
 enum { MAX_CHANNELS = 1024, MAX_PARTS = 256, MAX_ATTRIBUTES = 4096 };
 static const int64_t max_samples = (int64_t)1 << 28;
-/* No compression of EXR shrinks pixels more than about 66,000 times (DWA of one flat colour). */
-static const uint64_t max_ratio = (uint64_t)1 << 17;
+/* How many times each compression can shrink pixels at most, generously: a run of RLE is 128 bytes
+ * in 2, deflate reaches 1032 (of three bytes of four in PXR24), PIZ 256 samples in 9 bits, B44A 32
+ * bytes in 3, DWA one flat colour about 33,000. The order is that of enum us_exr_compression. */
+static const uint64_t max_ratio[] = {4, 64, 1040, 1040, 1040, 1400, 4, 16, 1 << 16, 1 << 16};
 
 enum field { CHANNELS, COMPRESSION, DATA_WINDOW, DISPLAY_WINDOW, LINE_ORDER, ASPECT, REQUIRED };
 
@@ -59,7 +61,7 @@ static struct us_error *parse_channel(struct cursor *in, struct us_exr_channel *
 
 static struct us_error *parse_channels(struct cursor in, struct us_exr_part *part) {
     for (;;) {
-        const char *name;
+        const char *name = "";
         US_TRY(take_name(&in, &name));
         if (!name[0]) {
             return NULL;
@@ -175,7 +177,7 @@ static struct us_error *parse_attribute(struct us_exr_part *part, const char *na
 static struct us_error *parse_part(struct cursor *in, struct us_exr_part *part, bool *empty) {
     *empty = true;
     for (;; *empty = false) {
-        const char *name, *type;
+        const char *name = "", *type = "";
         int32_t size = 0;
         US_TRY(take_name(in, &name));
         if (!name[0]) {
@@ -226,9 +228,10 @@ static struct us_error *check_size(const struct us_exr_part *part, size_t file_s
                            c->name);
         }
     }
-    if (bytes / max_ratio > file_size) {
-        return us_fail(US_CORRUPT, "a file of %zu bytes cannot hold %lld x %lld pixels", file_size,
-                       (long long)width, (long long)height);
+    if (bytes / max_ratio[part->compression] > file_size) {
+        return us_fail(US_CORRUPT,
+                       "the file is cut short: its %zu bytes cannot hold %lld x %lld pixels",
+                       file_size, (long long)width, (long long)height);
     }
     return NULL;
 }
