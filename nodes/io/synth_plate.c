@@ -104,11 +104,10 @@ static struct us_error *run(struct us_task *task) {
     us_free(planes[0].data);
     US_TRY(error);
     struct synth_shot shot = shot_of(p, us_task_frame(task).number);
-    struct us_str text = {0};
-    synth_truth_print(&shot, (int)p->width, (int)p->height, &text);
-    size_t size = text.length;
-    us_task_output(task, OUT_LANDMARKS,
-                   us_value_from_bytes(US_FACES, (uint8_t *)us_str_take(&text), size));
+    struct us_faces faces = {0};
+    synth_truth_face(&shot, (int)p->width, (int)p->height, &faces);
+    us_task_output(task, OUT_LANDMARKS, us_faces_write(&faces));
+    us_faces_finish(&faces);
     return NULL;
 }
 
@@ -146,8 +145,8 @@ static const struct us_port outputs[] = {
      .doc = "The face that is seen in `image`, as channel matte.A in half.",
      .data = US_IMAGE},
     {.name = "landmarks",
-     .doc = "Where the face of `image` is: box, keypoints, pose, openings, and 68 points "
-            "(\"points68\", in the order of the iBUG 300-W annotation).",
+     .doc = "The face of `image`, complete as after face_align: box, keypoints, 468 points in "
+            "FaceMesh's order, pose, openings and matrix.",
      .data = US_FACES},
     {.name = NULL},
 };

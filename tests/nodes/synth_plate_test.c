@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "nodes/io/synth/truth.h"
 #include "nodes/registry.h"
 #include "runtime/base/mem.h"
 #include "tests/support/fake_task.h"
@@ -140,81 +141,68 @@ static void test_highlights_and_exposure(void **state) {
     us_fake_destroy(darker);
 }
 
-static const char *after(const char *text, const char *name) {
-    const char *at = strstr(text, name);
-    assert_non_null(at);
-    return at + strlen(name);
-}
-
-/* Reads the "points68" of the landmarks; returns how many there are. */
-static int points_of(struct us_task *task, double (*points)[2]) {
+static struct us_face face_of(struct us_task *task) {
     struct us_value *value = us_fake_output(task, "landmarks");
-    char *text = us_strndup((const char *)value->bytes, value->size);
-    const char *at = after(text, "\"points68\": [");
-    int count = 0;
-    while (*at == '[' && count < 68) {
-        char *end;
-        points[count][0] = strtod(at + 1, &end);
-        points[count][1] = strtod(end + 1, &end);
-        at = end + 1;
-        at += strspn(at, ", ");
-        count++;
-    }
-    us_free(text);
-    return count;
+    struct us_faces faces = {0};
+    ASSERT_OK(us_faces_read(value->bytes, value->size, &faces));
+    assert_int_equal(faces.count, 1);
+    struct us_face face = faces.items[0];
+    us_faces_finish(&faces);
+    return face;
 }
 
+/* FaceMesh's corners of the eyes, tip of the nose, lips, chin. */
 static void test_landmarks(void **state) {
     (void)state;
-    double p[68][2];
-    for (int32_t frame = 1001; frame <= 1241; frame += 40) {
+    for (int32_t frame = 1001; frame <= 1121; frame += 20) {
         struct us_task *task = rendered("b", "a", 4, frame);
-        assert_int_equal(points_of(task, p), 68);
+        struct us_face face = face_of(task);
+        assert_int_equal(face.landmark_count, 468);
+        assert_true(face.has_matrix && face.has_pose);
         float *matte = plane_of(task, "matte", "matte.A");
-        for (int i = 17; i < 68; i++) {
-            assert_true(p[i][0] > 0 && p[i][0] < WIDTH && p[i][1] > 0 && p[i][1] < HEIGHT);
-        }
-        const int inner[] = {30, 39, 42, 51, 57};
-        for (int i = 0; i < 5; i++) {
-            int x = (int)p[inner[i]][0], y = (int)p[inner[i]][1];
+        const int inner[] = {133, 362, 1, 0, 17, 61, 291};
+        for (int i = 0; i < 7; i++) {
+            int x = (int)face.landmarks[inner[i]][0], y = (int)face.landmarks[inner[i]][1];
             assert_true(matte[y * WIDTH + x] > 0.5f);
         }
-        assert_true(p[36][0] < p[45][0] && p[27][1] < p[33][1] && p[51][1] < p[57][1]);
+        double(*p)[3] = face.landmarks;
+        assert_true(p[33][0] < p[133][0] && p[133][0] < p[362][0] && p[362][0] < p[263][0]);
+        assert_true(p[168][1] < p[1][1] && p[1][1] < p[0][1] && p[0][1] < p[17][1]);
+        assert_true(p[17][1] < p[152][1] && p[13][1] <= p[14][1] + 0.2);
+        for (int i = 0; i < 468; i++) {
+            assert_true(p[i][0] > 0 && p[i][0] < WIDTH && p[i][1] > 0 && p[i][1] < HEIGHT);
+        }
         us_free(matte);
         us_fake_destroy(task);
     }
 }
 
-static double number_of(struct us_task *task, const char *name) {
-    struct us_value *value = us_fake_output(task, "landmarks");
-    char *text = us_strndup((const char *)value->bytes, value->size);
-    double number = strtod(after(text, name), NULL);
-    us_free(text);
-    return number;
-}
-
 /* Same seed, same performance, whoever plays it; and it does move. */
 static void test_performance(void **state) {
     (void)state;
-    double low = 1e9, high = -1e9, shut = 1e9, open = -1e9;
-    for (int32_t frame = 1001; frame < 1049; frame += 4) {
-        struct us_task *a = task_of("a", "b", 6, frame), *b = task_of("b", "a", 6, frame);
-        us_fake_number(a, "samples", 1);
-        us_fake_number(b, "samples", 1);
-        ASSERT_OK(us_fake_run(a));
-        ASSERT_OK(us_fake_run(b));
-        double yaw = number_of(a, "\"pose\": ["), mouth = number_of(a, "\"mouth_open\": ");
-        ASSERT_NEAR(yaw, number_of(b, "\"pose\": ["), 0.0);
-        assert_true(fabs(yaw) <= 18.001);
-        low = yaw < low ? yaw : low;
-        high = yaw > high ? yaw : high;
-        shut = mouth < shut ? mouth : shut;
-        open = mouth > open ? mouth : open;
-        us_fake_destroy(a);
-        us_fake_destroy(b);
+    double low[3] = {1e9, 1e9, 1e9}, high[3] = {-1e9, -1e9, -1e9};
+    for (int32_t frame = 1001; frame < 1121; frame += 2) {
+        struct synth_shot shot = {.identity = synth_identity_find("a"),
+                                  .motion = {6u, (float)frame, 18.0f, 1.0f},
+                                  .focal_mm = 65.0f,
+                                  .face_height = 0.6f};
+        struct us_faces faces = {0};
+        synth_truth_face(&shot, WIDTH, HEIGHT, &faces);
+        shot.identity = synth_identity_find("b");
+        synth_truth_face(&shot, WIDTH, HEIGHT, &faces);
+        const struct us_face *a = &faces.items[0], *b = &faces.items[1];
+        assert_memory_equal(a->pose, b->pose, sizeof a->pose);
+        assert_memory_not_equal(a->landmarks, b->landmarks, sizeof a->landmarks);
+        const double values[3] = {a->pose[0], a->mouth_open, b->eye_open_left};
+        for (int i = 0; i < 3; i++) {
+            low[i] = values[i] < low[i] ? values[i] : low[i];
+            high[i] = values[i] > high[i] ? values[i] : high[i];
+        }
+        us_faces_finish(&faces);
     }
-    assert_true(high - low > 8.0);
-    assert_true(shut < 0.08 && open > 0.2);
+    assert_true(high[0] - low[0] > 15.0 && low[0] >= -18.01 && high[0] <= 18.01);
+    assert_true(low[1] < 0.08 && high[1] > 0.25);
+    assert_true(low[2] < 0.20 && high[2] > 0.40);
 }
 
 static void test_every_choice_renders(void **state) {

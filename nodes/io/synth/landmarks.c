@@ -1,20 +1,21 @@
 #include "nodes/io/synth/landmarks.h"
 
-static struct vec3 at(const struct synth_face *face, float x, float y) {
-    return synth_face_point(face, x, y);
+/* The place of the loft at (x, y) of the face's front. */
+static struct synth_place at(const struct synth_face *face, float x, float y) {
+    float length = face->identity->face_length;
+    return (struct synth_place){synth_head_angle(face->identity, x, y), y < 0.0f ? y / length : y};
 }
 
 /* The jaw: points of the loft's lowest rows, ear to ear. */
-static void jaw_points(const struct synth_face *face, struct vec3 *points) {
+static void jaw_points(struct synth_place *points) {
     for (int i = 0; i < 17; i++) {
         float t = (float)i / 8.0f - 1.0f, side = fabsf(t);
         float angle = 1.35f * t, height = -1.13f + 0.98f * square(ramp(0.15f, 1.25f, side));
-        struct vec3 rest = synth_head_rest(face->identity, angle, height);
-        points[i] = synth_head_shaped(face, rest, angle);
+        points[i] = (struct synth_place){angle, height};
     }
 }
 
-static void brow_points(const struct synth_face *face, struct vec3 *points) {
+static void brow_points(const struct synth_face *face, struct synth_place *points) {
     const struct synth_identity *id = face->identity;
     float inner = 0.125f, outer = id->eye_spacing + id->eye_width + 0.04f;
     for (int i = 0; i < 5; i++) {
@@ -32,14 +33,14 @@ static float nose_point(const struct synth_face *face) {
     float best = face->nose_tip, depth = 0.0f;
     for (int i = 0; i <= 20; i++) {
         float y = mixf(face->nose_tip + 0.05f, face->nose_base, (float)i / 20.0f);
-        float z = at(face, 0.0f, y).z;
+        float z = synth_face_point(face, 0.0f, y).z;
         best = z > depth ? y : best;
         depth = z > depth ? z : depth;
     }
     return best;
 }
 
-static void nose_points(const struct synth_face *face, struct vec3 *points) {
+static void nose_points(const struct synth_face *face, struct synth_place *points) {
     float tip = nose_point(face);
     for (int i = 0; i < 4; i++) {
         points[i] = at(face, 0.0f, mixf(0.02f, tip, (float)i / 3.0f));
@@ -52,7 +53,7 @@ static void nose_points(const struct synth_face *face, struct vec3 *points) {
 }
 
 /* Six points an eye: outer or inner corner first, over the upper lid, back under the lower. */
-static void eye_points(const struct synth_face *face, struct vec3 *points) {
+static void eye_points(const struct synth_face *face, struct synth_place *points) {
     const struct synth_identity *id = face->identity;
     static const float along[6] = {-1.0f, -0.36f, 0.36f, 1.0f, 0.36f, -0.36f};
     for (int eye = 0; eye < 2; eye++) {
@@ -65,7 +66,7 @@ static void eye_points(const struct synth_face *face, struct vec3 *points) {
     }
 }
 
-static void lip_points(const struct synth_face *face, struct vec3 *points) {
+static void lip_points(const struct synth_face *face, struct synth_place *points) {
     static const float outer[7] = {-1.0f, -0.62f, -0.22f, 0.0f, 0.22f, 0.62f, 1.0f};
     static const float inner[5] = {-0.86f, -0.4f, 0.0f, 0.4f, 0.86f};
     float width = face->identity->mouth_width, up, down;
@@ -86,13 +87,16 @@ static void lip_points(const struct synth_face *face, struct vec3 *points) {
     }
 }
 
-void synth_landmarks(const struct synth_face *face, struct vec3 points[SYNTH_LANDMARKS]) {
-    jaw_points(face, points);
-    brow_points(face, points + 17);
-    nose_points(face, points + 27);
-    eye_points(face, points + 36);
-    lip_points(face, points + 48);
-    for (int i = 0; i < SYNTH_LANDMARKS; i++) {
-        points[i] = synth_head_pose(&face->motion, points[i], 1.0f);
-    }
+void synth_landmark_places(const struct synth_face *face,
+                           struct synth_place places[SYNTH_LANDMARKS]) {
+    jaw_points(places);
+    brow_points(face, places + 17);
+    nose_points(face, places + 27);
+    eye_points(face, places + 36);
+    lip_points(face, places + 48);
+}
+
+struct vec3 synth_place_position(const struct synth_face *face, struct synth_place place) {
+    struct vec3 rest = synth_head_rest(face->identity, place.angle, place.height);
+    return synth_head_pose(&face->motion, synth_head_shaped(face, rest, place.angle), 1.0f);
 }

@@ -8,7 +8,14 @@
 
 enum { SYNTH_LANDMARKS = 68 };
 
-/* World positions on the shaped, posed head. */
-void synth_landmarks(const struct synth_face *face, struct vec3 points[SYNTH_LANDMARKS]);
+/* A place on the loft of a head (head.h), whoever's it is. */
+struct synth_place {
+    float angle, height;
+};
+
+void synth_landmark_places(const struct synth_face *face,
+                           struct synth_place places[SYNTH_LANDMARKS]);
+/* Where it is in the world, with relief, expression and pose. */
+struct vec3 synth_place_position(const struct synth_face *face, struct synth_place place);
 
 #endif

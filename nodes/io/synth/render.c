@@ -42,19 +42,25 @@ static struct synth_screen look_at(const struct view *view, struct vec3 p) {
                                  inverse};
 }
 
-void synth_project_landmarks(const struct synth_shot *shot, int width, int height,
-                             float xy[2 * SYNTH_LANDMARKS]) {
-    struct synth_motion motion;
+void synth_project(const struct synth_shot *shot, int width, int height,
+                   struct synth_truth *truth) {
     struct synth_face face;
-    struct vec3 points[SYNTH_LANDMARKS];
+    struct synth_place places[SYNTH_LANDMARKS], mesh[SYNTH_MESH_POINTS];
     struct view view = view_of(shot, width, height);
-    synth_motion_at(&shot->motion, &motion);
-    synth_face_init(&face, shot->identity, &motion);
-    synth_landmarks(&face, points);
+    synth_motion_at(&shot->motion, &truth->motion);
+    synth_face_init(&face, shot->identity, &truth->motion);
+    synth_landmark_places(&face, places);
+    synth_mesh_places(&face, mesh);
     for (int i = 0; i < SYNTH_LANDMARKS; i++) {
-        struct synth_screen at = look_at(&view, points[i]);
-        xy[2 * i] = at.x;
-        xy[2 * i + 1] = at.y;
+        struct synth_screen at = look_at(&view, synth_place_position(&face, places[i]));
+        truth->points[i] = (struct synth_point){at.x, at.y, 0.0f};
+    }
+    float middle = view.camera.z;
+    for (int i = 0; i < SYNTH_MESH_POINTS; i++) {
+        struct vec3 p = synth_place_position(&face, mesh[i]);
+        struct synth_screen at = look_at(&view, p);
+        float depth = -(p.z - 0.6f) * view.focal / middle;
+        truth->mesh[i] = (struct synth_point){at.x, at.y, depth};
     }
 }
 

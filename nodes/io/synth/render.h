@@ -3,7 +3,7 @@
 #define US_NODES_IO_SYNTH_RENDER_H
 
 #include "kernels/view.h"
-#include "nodes/io/synth/landmarks.h"
+#include "nodes/io/synth/mesh_points.h"
 #include "nodes/io/synth/motion.h"
 #include "runtime/base/error.h"
 
@@ -26,8 +26,18 @@ struct synth_picture {
 /* Renders into the views. Fails when there is no memory. */
 struct us_error *synth_render(const struct synth_shot *shot, const struct synth_picture *picture);
 
-/* Image positions of the landmarks: x, y pairs, pixel centres at +0.5. */
-void synth_project_landmarks(const struct synth_shot *shot, int width, int height,
-                             float xy[2 * SYNTH_LANDMARKS]);
+/* z is a depth in pixels as FaceMesh gives it: smaller is nearer. */
+struct synth_point {
+    float x, y, z;
+};
+
+struct synth_truth {
+    struct synth_motion motion;
+    struct synth_point points[SYNTH_LANDMARKS]; /* z is 0 */
+    struct synth_point mesh[SYNTH_MESH_POINTS];
+};
+
+/* Where the face's points are in the image; pixel centres at +0.5. */
+void synth_project(const struct synth_shot *shot, int width, int height, struct synth_truth *truth);
 
 #endif
