@@ -77,17 +77,6 @@ static void face_crop_window(const void *params_, int *before, int *after) {
     *before = *after = holds(p) ? (int)p->hold_frames : 0;
 }
 
-static const struct us_face *choose(const struct us_faces *faces, int64_t track) {
-    bool tracked = false;
-    for (size_t i = 0; i < faces->count; i++) {
-        tracked = tracked || faces->items[i].track >= 0;
-    }
-    if (tracked) {
-        return us_faces_find(faces, (int32_t)track);
-    }
-    return (size_t)track < faces->count ? &faces->items[track] : NULL;
-}
-
 /* Reads one frame's faces and copies the wanted one. */
 static struct us_error *read_face(struct us_task *task, size_t index, int64_t track,
                                   struct us_face *face, bool *found) {
@@ -95,7 +84,7 @@ static struct us_error *read_face(struct us_task *task, size_t index, int64_t tr
     struct us_faces faces;
     US_TRY(us_task_input(task, IN_FACES, index, &value));
     US_TRY(us_faces_read(value->bytes, value->size, &faces));
-    const struct us_face *chosen = choose(&faces, track);
+    const struct us_face *chosen = us_faces_choose(&faces, track);
     *found = chosen != NULL;
     if (chosen) {
         *face = *chosen;

@@ -25,13 +25,15 @@ void us_faces_copy(const struct us_faces *from, struct us_faces *to) {
     }
 }
 
-struct us_face *us_faces_find(const struct us_faces *faces, int32_t track) {
+struct us_face *us_faces_choose(const struct us_faces *faces, int64_t track) {
+    bool tracked = false;
     for (size_t i = 0; i < faces->count; i++) {
-        if (faces->items[i].track == track) {
+        tracked = tracked || faces->items[i].track >= 0;
+        if (faces->items[i].track >= 0 && faces->items[i].track == track) {
             return &faces->items[i];
         }
     }
-    return NULL;
+    return !tracked && track >= 0 && (size_t)track < faces->count ? &faces->items[track] : NULL;
 }
 
 static double between(const struct us_face *face, int a, int b) {

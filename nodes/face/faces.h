@@ -61,8 +61,8 @@ void us_faces_finish(struct us_faces *faces);
 /* A new face at the end: track -1, the rest zero. */
 struct us_face *us_faces_add(struct us_faces *faces);
 void us_faces_copy(const struct us_faces *from, struct us_faces *to);
-/* The face of that track, or NULL. */
-struct us_face *us_faces_find(const struct us_faces *faces, int32_t track);
+/* The face of that track; where no face has a track, the one at that place in the list; or NULL. */
+struct us_face *us_faces_choose(const struct us_faces *faces, int64_t track);
 
 /* The canonical JSON as a value (US_FACES). */
 struct us_value *us_faces_write(const struct us_faces *faces);

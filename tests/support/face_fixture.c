@@ -80,6 +80,20 @@ struct us_image *us_test_face_image(struct us_window window, double x, double y,
     return image;
 }
 
+/* Contour points that the mean face has not, between two that it has. */
+static const struct {
+    int index, from, to;
+    double share;
+} between[] = {
+    {246, 33, 160, .3},  {161, 33, 160, .7},  {159, 160, 158, .5}, {157, 158, 133, .3},
+    {173, 158, 133, .7}, {155, 133, 153, .3}, {154, 133, 153, .7}, {145, 153, 144, .5},
+    {163, 144, 33, .3},  {7, 144, 33, .7},    {466, 263, 387, .3}, {388, 263, 387, .7},
+    {386, 387, 385, .5}, {384, 385, 362, .3}, {398, 385, 362, .7}, {382, 362, 380, .3},
+    {381, 362, 380, .7}, {374, 380, 373, .5}, {390, 373, 263, .3}, {249, 373, 263, .7},
+    {185, 61, 39, .3},   {40, 61, 39, .7},    {270, 269, 291, .3}, {409, 269, 291, .7},
+    {375, 291, 405, .3}, {321, 291, 405, .7}, {91, 181, 61, .3},   {146, 181, 61, .7},
+};
+
 struct us_face *us_test_face_add(struct us_faces *faces, const double matrix[6]) {
     struct us_face *face = us_faces_add(faces);
     face->score = 0.9;
@@ -96,6 +110,12 @@ struct us_face *us_test_face_add(struct us_faces *faces, const double matrix[6])
     for (int i = 0; i < US_MEAN_POINTS; i++) {
         double *p = face->landmarks[us_mean_face[i].mesh];
         us_affine_apply(matrix, us_mean_face[i].x, us_mean_face[i].y, &p[0], &p[1]);
+    }
+    for (size_t i = 0; i < sizeof between / sizeof *between; i++) {
+        const double *a = face->landmarks[between[i].from], *b = face->landmarks[between[i].to];
+        for (int d = 0; d < 2; d++) {
+            face->landmarks[between[i].index][d] = a[d] + between[i].share * (b[d] - a[d]);
+        }
     }
     return face;
 }

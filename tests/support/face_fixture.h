@@ -11,8 +11,9 @@
 struct us_image *us_test_face_image(struct us_window window, double x, double y, double size,
                                     double light);
 
-/* A face with 468 landmarks: the mean face's points where `matrix` (unit square -> plate) takes
- * them, an oval around them, the rest at the nose; z is 0. Track -1, no matrix. */
+/* A face with 468 landmarks: the mean face's points and the contours of eyes and mouth where
+ * `matrix` (unit square -> plate) takes them, an oval around them, the rest at the nose; z is 0.
+ * Track -1, no matrix. */
 struct us_face *us_test_face_add(struct us_faces *faces, const double matrix[6]);
 
 /* Points the models folder at the repository's; skips the running test, saying how to get the
