@@ -41,7 +41,7 @@ static struct us_error *mismatch(const struct filling *f, const struct us_scalar
 
 static struct us_error *out_of_range(const struct filling *f, const struct us_scalar *scalar) {
     const struct us_param *p = f->param;
-    return us_error_at(us_fail(US_GRAPH, "%s: %s is %s%s, allowed %s", node_text(f), p->name,
+    return us_error_at(us_fail(US_GRAPH, "%s: %s is %.60s%s, allowed %s", node_text(f), p->name,
                                scalar->text, scalar->origin,
                                us_range_text(f->loader->arena, p->min, p->max, p->unit)),
                        scalar->pos);
@@ -152,7 +152,7 @@ static struct us_error *refuse_path(const struct filling *f, const struct us_sca
                                     const struct us_yaml *roots) {
     struct us_str list = {0};
     for (size_t i = 0; i < roots->count; i++) {
-        us_str_printf(&list, "%s%s", i ? ", " : "", roots->items[i]->text);
+        us_str_printf(&list, "%s%.100s", i ? ", " : "", roots->items[i]->text);
     }
     struct us_error *error =
         us_fail(US_REFUSED, "%s: %s is %s%s, which is outside the declared roots", node_text(f),

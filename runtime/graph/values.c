@@ -182,7 +182,7 @@ static struct us_error *check_number(struct us_loader *loader, const struct chec
                             ? us_arena_printf(loader->arena, "%.15g to %.15g", min, max)
                         : isfinite(min) ? us_arena_printf(loader->arena, "at least %.15g", min)
                                         : us_arena_printf(loader->arena, "at most %.15g", max);
-    return us_error_at(us_fail(US_GRAPH, "parameter '%s' is %s%s, allowed %s", c->key->text,
+    return us_error_at(us_fail(US_GRAPH, "parameter '%s' is %.60s%s, allowed %s", c->key->text,
                                c->scalar.text, c->scalar.origin, range),
                        c->scalar.pos);
 }
@@ -247,7 +247,7 @@ static struct us_error *read_source(struct us_loader *loader, const struct us_sc
     if (argument->set) {
         c->scalar = (struct us_scalar){.text = argument->set, .plain = true, .pos = c->key->pos};
         c->scalar.origin =
-            us_arena_printf(loader->arena, " (-p %s=%s)", c->key->text, argument->set);
+            us_arena_printf(loader->arena, " (-p %s=%.60s)", c->key->text, argument->set);
         return NULL;
     }
     if (argument->given) {

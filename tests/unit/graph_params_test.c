@@ -241,6 +241,32 @@ static void included_roots_bind_too(void **state) {
                               "nodes: {a: {type: toy_read, path: in/x}}\n",
                               NULL, &graph),
                  "outside the declared roots");
+    us_test_write("loose.yaml", "roots: [/]\n");
+    ASSERT_ERROR(us_test_load("include: loose.yaml\nroots: [safe]\n"
+                              "nodes: {a: {type: toy_read, path: in/x}}\n",
+                              NULL, &graph),
+                 "outside the declared roots");
+}
+
+static void limits_are_inclusive(void **state) {
+    (void)state;
+    static const char text[] = "params: {n: {type: int, default: 4, min: 2, max: 100}}\n"
+                               "nodes: {a: {type: toy_number, value: $(n)}}\n";
+    struct us_graph *graph;
+    ASSERT_OK(us_test_load(text, "n=2", &graph));
+    us_graph_destroy(graph);
+    ASSERT_OK(us_test_load(text, "n=100", &graph));
+    us_graph_destroy(graph);
+    ASSERT_ERROR(us_test_load(text, "n=1", &graph), "is 1 (-p n=1), allowed 2 to 100");
+    ASSERT_ERROR(us_test_load(text, "n=101", &graph), "is 101 (-p n=101), allowed 2 to 100");
+    static const char node[] = "params: {n: {type: int}}\n"
+                               "nodes: {a: {type: toy_number, value: $(n)}}\n";
+    ASSERT_OK(us_test_load(node, "n=-1000", &graph));
+    us_graph_destroy(graph);
+    ASSERT_OK(us_test_load(node, "n=1000", &graph));
+    us_graph_destroy(graph);
+    ASSERT_ERROR(us_test_load(node, "n=1001", &graph), "allowed -1000 to 1000");
+    ASSERT_ERROR(us_test_load(node, "n=-1001", &graph), "allowed -1000 to 1000");
 }
 
 int main(void) {
@@ -252,6 +278,7 @@ int main(void) {
         cmocka_unit_test(roots_bind),
         cmocka_unit_test(included_roots_bind_too),
         cmocka_unit_test(bounds_what_parameters_make),
+        cmocka_unit_test(limits_are_inclusive),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
