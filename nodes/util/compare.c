@@ -303,7 +303,7 @@ static void append_summary(struct session *s, const struct figures *figures) {
         json_object_set_new(faces, "frames", json_integer((json_int_t)s->pairs.count));
         set_number(faces, "mouth_correlation", figures->mouth);
         set_number(faces, "eye_correlation", figures->eyes);
-        set_number(faces, "nme", s->pairs.error / (double)s->pairs.count);
+        set_number(faces, "nme", s->pairs.error / (double)s->pairs.error_count);
         json_object_set_new(line, "faces", faces);
     }
     append_line(&s->lines, line);
@@ -322,8 +322,10 @@ static void show(struct session *s, const struct figures *figures) {
         us_str_printf(&text, "; %zu pixels differ outside", s->total.differing);
     }
     if (s->pairs.count) {
-        us_str_printf(&text, "; correlation mouth %.3f, eyes %.3f, NME %.4f", figures->mouth,
-                      figures->eyes, s->pairs.error / (double)s->pairs.count);
+        us_str_printf(&text, "; correlation mouth %.3f, eyes %.3f", figures->mouth, figures->eyes);
+    }
+    if (s->pairs.error_count) {
+        us_str_printf(&text, "; NME %.4f", s->pairs.error / (double)s->pairs.error_count);
     }
     us_task_status(s->task, "%s", us_str_text(&text));
     us_str_finish(&text);

@@ -8,13 +8,18 @@
 /* Outer corners of the eyes among FaceMesh's points. */
 enum { RIGHT_CORNER = 33, LEFT_CORNER = 263 };
 
+static bool is_measured(const struct us_face *face) {
+    return face->landmark_count > 0 || face->mouth_open > 0.0 || face->eye_open_left > 0.0 ||
+           face->eye_open_right > 0.0;
+}
+
 static const struct us_face *largest(const struct us_faces *faces) {
     const struct us_face *best = NULL;
     double best_area = -1.0;
     for (size_t i = 0; i < faces->count; i++) {
         const struct us_face *face = &faces->items[i];
         double area = (face->box[2] - face->box[0]) * (face->box[3] - face->box[1]);
-        if (face->landmark_count > LEFT_CORNER && area > best_area) {
+        if (is_measured(face) && area > best_area) {
             best = face;
             best_area = area;
         }
@@ -30,6 +35,9 @@ static double landmark_error(const struct us_face *face, const struct us_face *r
     int count = face->landmark_count < reference->landmark_count ? face->landmark_count
                                                                  : reference->landmark_count;
     double sum = 0.0;
+    if (count <= LEFT_CORNER) {
+        return NAN;
+    }
     for (int i = 0; i < count; i++) {
         sum += distance(face->landmarks[i], reference->landmarks[i]);
     }
@@ -47,7 +55,10 @@ static void add_pair(struct us_face_pairs *pairs, const struct us_face *face,
         item[2 * i + 1] = 0.5 * (both[i]->eye_open_left + both[i]->eye_open_right);
     }
     *error = landmark_error(face, reference);
-    pairs->error += *error;
+    if (isfinite(*error)) {
+        pairs->error += *error;
+        pairs->error_count++;
+    }
 }
 
 struct us_error *us_face_pairs_add(struct us_face_pairs *pairs, const struct us_value *faces,

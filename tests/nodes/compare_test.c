@@ -6,6 +6,7 @@
 
 #include "nodes/face/faces.h"
 #include "runtime/base/mem.h"
+#include "runtime/base/str.h"
 #include "tests/support/fake_task.h"
 #include "tests/support/pictures.h"
 
@@ -211,6 +212,35 @@ static struct us_value *face(double mouth, double eyes, double shift) {
     return value;
 }
 
+static struct us_value *openings(double mouth) {
+    struct us_str text = {0};
+    us_str_printf(&text,
+                  "{\"understudy\": \"faces\", \"version\": 1, \"faces\": [{\"score\": 1, \"box\": "
+                  "[10, 10, 90, 110], \"mouth_open\": %.3f, \"eye_open_left\": 0.25, "
+                  "\"eye_open_right\": 0.25}]}",
+                  mouth);
+    size_t size = text.length;
+    return us_value_from_bytes(US_FACES, (uint8_t *)us_str_take(&text), size);
+}
+
+/* Ground truth may say openings without the mesh; eyes that do not move correlate with nothing. */
+static void openings_need_no_mesh(void **state) {
+    (void)state;
+    struct us_task *task = begin(clean, 0, "display");
+    for (int i = 0; i < FRAMES; i++) {
+        struct us_frame at = {0, 1001 + i};
+        us_fake_input(task, "faces", 0, at, openings(0.1 * i));
+        us_fake_input(task, "reference_faces", 0, at, openings(0.05 * i));
+    }
+    ASSERT_OK(us_fake_run(task));
+    json_t *summary = line(task, -1);
+    ASSERT_NEAR(number(summary, "faces", "mouth_correlation"), 1.0, 1e-3);
+    assert_true(isnan(number(summary, "faces", "eye_correlation")));
+    assert_true(isnan(number(summary, "faces", "nme")));
+    json_decref(summary);
+    us_fake_destroy(task);
+}
+
 static void faces_are_correlated(void **state) {
     (void)state;
     struct us_task *task = begin(clean, 0, "display");
@@ -239,6 +269,7 @@ int main(void) {
                                        cmocka_unit_test(single_bits_outside_are_seen),
                                        cmocka_unit_test(limits_fail_the_task),
                                        cmocka_unit_test(frames_and_windows_must_match),
+                                       cmocka_unit_test(openings_need_no_mesh),
                                        cmocka_unit_test(faces_are_correlated)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
