@@ -35,9 +35,9 @@ static const char *const policies[] = {"error", "plate", NULL};
 
 #define PARAMS struct composite_params
 static const struct us_param params[] = {
-    US_CHOICE(PARAMS, mask, "product", masks,
-              "What the face is: the swap's learned mask, the hull of the landmarks, both "
-              "multiplied, or the whole crop."),
+    US_CHOICE(PARAMS, mask, "learned", masks,
+              "What the face is: the swap's own matte (what infer_swap's mask: says), the hull of "
+              "the landmarks, both multiplied, or the whole crop."),
     US_CHOICE(PARAMS, matte_use, "multiply", uses,
               "Whether the artist's matte multiplies the mask or replaces it."),
     US_DOUBLE(PARAMS, erode_px, 2.0, -512.0, 512.0, "px",
@@ -106,6 +106,18 @@ static struct us_merge_options options_of(const struct composite_params *p) {
     };
 }
 
+/* A swap's attributes are those of the crop it was made from. */
+static struct us_error *check_place(const struct us_merge *merge) {
+    double faces[9], swap[9];
+    if (us_image_get_matrix(merge->faces, "understudy.plateToCrop", faces) &&
+        us_image_get_matrix(merge->swap, "understudy.plateToCrop", swap) &&
+        memcmp(faces, swap, sizeof faces) != 0) {
+        return us_error_hint(us_fail(US_FAILED, "the swap lies elsewhere than the crop of 'faces'"),
+                             "connect the face_crop node that the swap was made from");
+    }
+    return NULL;
+}
+
 static struct us_error *merge_face(struct us_task *task, struct us_merge *merge,
                                    struct us_image *out) {
     const struct composite_params *p = us_task_params(task);
@@ -118,6 +130,7 @@ static struct us_error *merge_face(struct us_task *task, struct us_merge *merge,
                              "face_override");
     }
     bool touches;
+    US_TRY(check_place(merge));
     US_TRY(us_merge_place(merge, &touches));
     if (!touches) {
         us_task_warn(task, "the face lies outside the plate's data window");

@@ -146,6 +146,26 @@ static void face_comes_back_where_it_was(void **state) {
     end(&shot);
 }
 
+/* A NaN's payload, minus zero and infinity lie in the footprint but not under the matte. */
+static void odd_bits_stay(void **state) {
+    (void)state;
+    static const uint16_t odd[] = {0xfd55, 0x8000, 0x7c00, 0x0001};
+    struct us_crop_info info = info_at(1.0, 30, 20);
+    struct shot shot = {us_fake_create(&us_node_composite), make_plate(plate_sample)};
+    uint16_t *red = us_image_channel(shot.plate, "R")->data;
+    for (int i = 0; i < 4; i++) {
+        red[(22 - data.y_min) * us_window_width(&data) + 33 + i - data.x_min] = odd[i];
+    }
+    us_fake_input(shot.task, "plate", 0, frame, us_value_from_image(us_image_ref(shot.plate)));
+    for (int i = 0; i < 2; i++) {
+        us_fake_input(shot.task, i ? "faces" : "swap", 0, frame,
+                      us_value_from_image(us_test_crop(SIZE, &info, swap_sample)));
+    }
+    ASSERT_OK(us_fake_run(shot.task));
+    assert_true(assert_untouched(&shot) > 0);
+    end(&shot);
+}
+
 static void sub_pixel_turned_and_soft(void **state) {
     (void)state;
     struct us_crop_info info = info_at(0.7, 41.3, 17.8);
@@ -198,7 +218,7 @@ static void parameters_shape_the_mask(void **state) {
     assert_true(area_with("feather_px", 8, NULL) > 28 * 28);
     assert_int_equal(area_with("opacity", 0, NULL), 0);
     assert_int_equal(area_with("mask", 0, "landmarks"), 24 * 24);
-    assert_int_equal(area_with("mask", 0, "learned"), 24 * 24);
+    assert_int_equal(area_with("mask", 0, "product"), 24 * 24);
     assert_int_equal(area_with("mask", 0, "none"), SIZE * SIZE);
 }
 
@@ -262,6 +282,15 @@ static void bad_inputs_are_named(void **state) {
     ASSERT_OK(us_fake_run(shot.task));
     assert_non_null(strstr(us_fake_warnings(shot.task), "outside the plate"));
     assert_int_equal(assert_untouched(&shot), 0);
+    end(&shot);
+    shot = (struct shot){us_fake_create(&us_node_composite), make_plate(plate_sample)};
+    us_fake_input(shot.task, "plate", 0, frame, us_value_from_image(us_image_ref(shot.plate)));
+    for (int i = 0; i < 2; i++) {
+        info = info_at(1.0, 30 + i, 20);
+        us_fake_input(shot.task, i ? "faces" : "swap", 0, frame,
+                      us_value_from_image(us_test_crop(SIZE, &info, swap_sample)));
+    }
+    ASSERT_ERROR(us_fake_run(shot.task), "the swap lies elsewhere than the crop of 'faces'");
     end(&shot);
     info = info_at(1.0, 30, 20);
     strcpy(info.encoding, "gamma");
@@ -368,6 +397,7 @@ static void broken_swaps_keep_the_plate(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(face_comes_back_where_it_was),
+        cmocka_unit_test(odd_bits_stay),
         cmocka_unit_test(sub_pixel_turned_and_soft),
         cmocka_unit_test(parameters_shape_the_mask),
         cmocka_unit_test(artist_mattes_count),
