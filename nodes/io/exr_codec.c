@@ -1,7 +1,6 @@
-/* The cache's images: scan-line EXR without compression. Cached pixels are read back many times and
- * are mostly float crops and composites whose grain hardly packs: packing at the fastest deflate
- * level costs twenty times the copy and saves about a third, and the cache's budget is the cheaper
- * thing to spend. */
+/* The cache's images: scan-line EXR without compression. They are written once and read often, and
+ * most are float crops and composites with grain: zip makes a 256 px float crop 12 % smaller (zips
+ * 5 %, rle nothing) and takes five times as long to write and twice as long to read. */
 #include "nodes/io/exr_file.h"
 #include "runtime/api/value.h"
 

@@ -146,6 +146,7 @@ struct us_error *us_exr_encode(const struct us_image *image,
     const struct us_attribute *level = us_image_attribute(image, "dwaCompressionLevel");
     if (level && level->size == 4 && strcmp(level->type, "float") == 0) {
         memcpy(&w.dwa_level, level->bytes, 4);
+        w.dwa_level = w.dwa_level >= 0.0f && w.dwa_level <= 1e5f ? w.dwa_level : 45.0f;
     }
     reserve(&w);
     w.lanes = us_calloc(image->channel_count + 1, sizeof *w.lanes);

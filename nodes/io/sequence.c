@@ -1,6 +1,9 @@
 #include "nodes/io/sequence.h"
 
+#include <pthread.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <time.h>
 
 #include "runtime/base/mem.h"
 #include "runtime/base/path.h"
@@ -60,13 +63,56 @@ struct us_error *us_sequence_frames(const char *path, const struct us_frames *as
     return error;
 }
 
+/* Takes are asked for once a frame; listing the folder each time would cost its size times the
+ * number of frames. The last answer is kept while its folder has not changed; a folder that changed
+ * within the last two seconds might change again without its time moving, so it is listed anew. */
+static struct {
+    pthread_mutex_t lock;
+    char *pattern;
+    struct stat folder;
+    struct takes takes;
+} known = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static bool folder_of(const char *pattern, struct stat *info) {
+    char *folder = us_path_folder(pattern);
+    bool found = !us_pattern_has_takes(folder) && stat(folder, info) == 0 &&
+                 info->st_mtim.tv_sec + 2 < time(NULL);
+    us_free(folder);
+    return found;
+}
+
+static bool is_known(const char *pattern, const struct stat *now) {
+    const struct stat *then = &known.folder;
+    return known.pattern && strcmp(known.pattern, pattern) == 0 && now->st_dev == then->st_dev &&
+           now->st_ino == then->st_ino && now->st_mtim.tv_sec == then->st_mtim.tv_sec &&
+           now->st_mtim.tv_nsec == then->st_mtim.tv_nsec;
+}
+
+static char *pick(const struct takes *takes, int32_t take) {
+    return take >= 0 && (size_t)take < takes->count ? us_strdup(takes->items[take]) : NULL;
+}
+
 static char *take_pattern(const char *path, int32_t take) {
+    struct stat folder;
     struct takes takes = {0};
+    bool settled = folder_of(path, &folder);
+    pthread_mutex_lock(&known.lock);
     char *pattern = NULL;
-    us_error_free(us_pattern_takes(path, &takes.items, &takes.count));
-    if (take >= 0 && (size_t)take < takes.count) {
-        pattern = us_strdup(takes.items[take]);
+    if (settled && is_known(path, &folder)) {
+        pattern = pick(&known.takes, take);
+    } else {
+        us_error_free(us_pattern_takes(path, &takes.items, &takes.count));
+        pattern = pick(&takes, take);
+        if (settled) {
+            takes_finish(&known.takes);
+            us_free(known.pattern);
+            known.pattern = us_strdup(path);
+            known.folder = folder;
+            known.takes = takes;
+            takes = (struct takes){0};
+        }
     }
+    pthread_mutex_unlock(&known.lock);
     takes_finish(&takes);
     return pattern;
 }

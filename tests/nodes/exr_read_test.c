@@ -1,5 +1,6 @@
 #include <stdio.h>
 #include <string.h>
+#include <sys/time.h>
 
 #include "nodes/io/exr_file.h"
 #include "nodes/registry.h"
@@ -150,6 +151,34 @@ static void takes_have_names_and_files(void **state) {
     us_free(path);
 }
 
+static void check_take(const char *path, int take, const char *expected) {
+    struct us_task *task = reading(path, (struct us_frame){take, 1});
+    char *name = type()->take_name(us_task_params(task), take);
+    assert_string_equal(name, expected);
+    us_free(name);
+    us_fake_destroy(task);
+}
+
+/* A folder that has not changed for a while is listed once; a new take must show all the same. */
+static void new_takes_are_seen(void **state) {
+    (void)state;
+    char *folder = in_folder("settled"), *path = in_folder("settled/t*.####.exr");
+    write_plate("settled/tb.0001.exr", 0);
+    write_plate("settled/tc.0001.exr", 1);
+    for (int round = 0; round < 2; round++) {
+        const struct timeval past[2] = {{1000000000, 0}, {1000000000 + round, 0}};
+        assert_int_equal(utimes(folder, past), 0);
+        check_take(path, 0, round ? "ta" : "tb");
+        check_take(path, 1, round ? "tb" : "tc");
+        if (round == 0) {
+            write_plate("settled/ta.0001.exr", 2);
+            check_take(path, 0, "ta");
+        }
+    }
+    us_free(folder);
+    us_free(path);
+}
+
 static void damage_names_the_file(void **state) {
     (void)state;
     char *path = in_folder("bad.exr");
@@ -167,6 +196,7 @@ int main(void) {
         cmocka_unit_test(files_are_read_whole),
         cmocka_unit_test(channels_can_be_chosen),
         cmocka_unit_test(takes_have_names_and_files),
+        cmocka_unit_test(new_takes_are_seen),
         cmocka_unit_test(damage_names_the_file),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
