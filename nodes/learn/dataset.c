@@ -10,7 +10,7 @@ struct dataset_params {
 #define PARAMS struct dataset_params
 static const struct us_param params[] = {
     US_INT(PARAMS, holdout, 10, 0, 1000000, "faces",
-           "Every how manyth face is kept out of the training, to measure it with; 0: none."),
+           "One face in so many is kept out of the training, to measure it with; 0: none."),
     US_PARAMS_END};
 
 static const struct us_port inputs[] = {

@@ -96,13 +96,14 @@ const struct us_param us_train_params[] = {
     US_DOUBLE(P, value, 0, 0, 1, "encoded", "Random brightness of the source's input only."),
     US_INT(P, seed, 1, 0, 4294967295.0, "", "Of first weights and variations."),
     US_INT(P, holdout, 10, 0, 1000000, "faces",
-           "Every how manyth crop is kept out of the training, to measure the model with; 0: none. "
+           "One crop in so many is kept out of the training, to measure the model with; 0: none. "
            "Data sets come with their own."),
     US_STRINGS(P, reset,
                "Parts of the model at `init` that start again: encoder, inter, decoder_src, "
                "decoder_dst."),
     {.name = "checkpoint.minutes",
-     .doc = "Saves the training this often; 0: not by the clock.",
+     .doc = "Saves the training this often, and with it preview.png, curve.png and metrics.jsonl, "
+            "to look at while it goes on; 0: not by the clock.",
      .type = US_PARAM_DOUBLE,
      .offset = AT(checkpoint_minutes),
      .number = 5,

@@ -8,7 +8,9 @@
 #include "nodes/learn/loss_curve.h"
 #include "nodes/learn/model_file.h"
 #include "nodes/learn/preview_sheet.h"
+#include "nodes/learn/training_state.h"
 #include "runtime/base/mem.h"
+#include "runtime/base/path.h"
 
 enum { FACES_MAX = 256, PREVIEW_FACES = 8, INFER_BATCH = 8 };
 
@@ -158,40 +160,83 @@ static struct us_error *make_curve(const struct us_training *t, struct us_value 
     return NULL;
 }
 
-static struct us_error *make_all(struct us_training *t, struct us_train_ports ports,
-                                 struct us_nn_model *model, struct measured sides[2]) {
-    struct us_value *value;
+/* What is known of a model: owns the faces of both sides and the net. */
+struct results {
+    struct us_nn_model *net;
+    struct measured sides[2];
+};
+
+static void results_destroy(struct results *r) {
+    us_nn_model_destroy(r->net);
     for (int side = 0; side < 2; side++) {
-        US_TRY(measure(model, &t->sides[side].dataset, (enum us_nn_side)side, &sides[side]));
+        us_free(r->sides[side].faces);
+        us_free(r->sides[side].made);
     }
-    us_task_output(t->task, ports.metrics, make_metrics(t, sides));
+    us_free(r);
+}
+
+static struct us_error *measure_both(struct us_training *t, struct results *r) {
+    US_TRY(us_nn_error(
+        us_nn_model_create(&t->config.arch, t->parameters, INFER_BATCH, t->config.threads, &r->net),
+        "measure the model"));
+    for (int side = 0; side < 2; side++) {
+        US_TRY(measure(r->net, &t->sides[side].dataset, (enum us_nn_side)side, &r->sides[side]));
+    }
+    return NULL;
+}
+
+static struct us_error *set_outputs(struct us_training *t, struct us_train_ports ports,
+                                    struct results *r) {
+    struct us_value *value;
+    us_task_output(t->task, ports.metrics, make_metrics(t, r->sides));
     US_TRY(make_model(t, &value));
     us_task_output(t->task, ports.model, value);
     US_TRY(make_curve(t, &value));
     us_task_output(t->task, ports.curve, value);
-    US_TRY(make_preview(t, model, sides, &value));
+    US_TRY(make_preview(t, r->net, r->sides, &value));
     us_task_output(t->task, ports.preview, value);
     us_task_status(t->task, "step %llu, loss %.4f, %s SSIM source %.3f destination %.3f",
                    (unsigned long long)t->step, us_training_loss(t, t->step),
                    held_out_count(&t->sides[0].dataset) ? "held-out" : "trained",
-                   sides[0].score.ssim, sides[1].score.ssim);
+                   r->sides[0].score.ssim, r->sides[1].score.ssim);
     return NULL;
 }
 
 struct us_error *us_train_results(struct us_training *t, struct us_train_ports ports) {
-    struct us_nn_model *model;
-    struct measured *sides = us_calloc(2, sizeof *sides);
-    struct us_error *error = us_nn_error(
-        us_nn_model_create(&t->config.arch, t->parameters, INFER_BATCH, t->config.threads, &model),
-        "measure the model");
+    struct results *r = us_calloc(1, sizeof *r);
+    struct us_error *error = measure_both(t, r);
     if (!error) {
-        error = make_all(t, ports, model, sides);
-        us_nn_model_destroy(model);
+        error = set_outputs(t, ports, r);
     }
-    for (int side = 0; side < 2; side++) {
-        us_free(sides[side].faces);
-        us_free(sides[side].made);
+    results_destroy(r);
+    return error;
+}
+
+/* Takes the value over. */
+static struct us_error *write_value(const char *folder, const char *name, struct us_value *value) {
+    char *path = us_path_join(folder, name);
+    struct us_error *error = us_write_file(path, value->bytes, value->size);
+    us_free(path);
+    us_value_unref(value);
+    return error;
+}
+
+static struct us_error *write_pictures(struct us_training *t, struct results *r) {
+    struct us_value *value;
+    US_TRY(measure_both(t, r));
+    US_TRY(write_value(t->folder, "metrics.jsonl", make_metrics(t, r->sides)));
+    US_TRY(make_curve(t, &value));
+    US_TRY(write_value(t->folder, "curve.png", value));
+    US_TRY(make_preview(t, r->net, r->sides, &value));
+    return write_value(t->folder, "preview.png", value);
+}
+
+struct us_error *us_train_pictures(struct us_training *t) {
+    struct results *r = us_calloc(1, sizeof *r);
+    struct us_error *error = us_training_parameters(t);
+    if (!error) {
+        error = write_pictures(t, r);
     }
-    us_free(sides);
+    results_destroy(r);
     return error;
 }

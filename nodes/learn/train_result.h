@@ -13,4 +13,8 @@ struct us_train_ports {
 struct us_error *us_train_results(struct us_training *training,
                                   struct us_train_ports ports) US_NODISCARD;
 
+/* Writes preview.png, curve.png and metrics.jsonl of the training so far into its folder, for who
+ * wants to look before it ends. */
+struct us_error *us_train_pictures(struct us_training *training) US_NODISCARD;
+
 #endif

@@ -6,6 +6,7 @@
 
 #include "nodes/learn/dataset_gather.h"
 #include "nodes/learn/model_file.h"
+#include "nodes/learn/train_result.h"
 #include "nodes/learn/training_state.h"
 #include "runtime/base/mem.h"
 
@@ -159,7 +160,10 @@ static struct us_error *save_if_due(struct us_training *t, const float *init) {
     }
     US_TRY(us_training_save(t, false, &finite));
     t->saved_at = now();
-    return finite ? NULL : go_back(t, init, "a weight is not finite");
+    if (!finite) {
+        return go_back(t, init, "a weight is not finite");
+    }
+    return us_train_pictures(t);
 }
 
 static struct us_error *stopped(struct us_training *t, struct us_error *stop) {
@@ -188,24 +192,6 @@ static struct us_error *report(struct us_training *t) {
     return stop ? stopped(t, stop) : NULL;
 }
 
-/* The moving average starts at 0, so that after few steps it is too small by a known part (as the
- * moments of Adam are). */
-static struct us_error *read_parameters(struct us_training *t) {
-    const double decay = (double)t->config.optimizer.average_decay;
-    const enum us_nn_buffer buffer = decay > 0 ? US_NN_AVERAGE : US_NN_PARAMETERS;
-    const size_t count = us_nn_trainer_layout(t->trainer)->count;
-    t->parameters = us_try_alloc_pixels(count * sizeof(float));
-    if (!t->parameters) {
-        return us_fail(US_RETRY, "no memory for %zu weights", count);
-    }
-    US_TRY(us_nn_error(us_nn_trainer_read(t->trainer, buffer, t->parameters), "read the weights"));
-    const float scale = (float)(1 / (1 - pow(decay, (double)t->step)));
-    for (size_t i = 0; i < count && decay > 0; i++) {
-        t->parameters[i] *= scale;
-    }
-    return NULL;
-}
-
 struct us_error *us_training_run(struct us_training *t, const float *init) {
     bool finite = false;
     US_TRY(us_training_resume(t, init));
@@ -221,5 +207,5 @@ struct us_error *us_training_run(struct us_training *t, const float *init) {
             US_TRY(go_back(t, init, "a weight is not finite"));
         }
     }
-    return read_parameters(t);
+    return us_training_parameters(t);
 }

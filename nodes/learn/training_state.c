@@ -162,3 +162,23 @@ struct us_error *us_training_restore(struct us_training *t, uint64_t limit, cons
 struct us_error *us_training_resume(struct us_training *t, const float *init) {
     return us_training_restore(t, t->target, init);
 }
+
+/* The moving average starts at 0, so that after few steps it is too small by a known part (as the
+ * moments of Adam are). */
+struct us_error *us_training_parameters(struct us_training *t) {
+    const double decay = (double)t->config.optimizer.average_decay;
+    const enum us_nn_buffer buffer = decay > 0 ? US_NN_AVERAGE : US_NN_PARAMETERS;
+    const size_t count = us_nn_trainer_layout(t->trainer)->count;
+    if (!t->parameters) {
+        t->parameters = us_try_alloc_pixels(count * sizeof(float));
+    }
+    if (!t->parameters) {
+        return us_fail(US_RETRY, "no memory for %zu weights", count);
+    }
+    US_TRY(us_nn_error(us_nn_trainer_read(t->trainer, buffer, t->parameters), "read the weights"));
+    const float scale = (float)(1 / (1 - pow(decay, (double)t->step)));
+    for (size_t i = 0; i < count && decay > 0; i++) {
+        t->parameters[i] *= scale;
+    }
+    return NULL;
+}

@@ -20,4 +20,8 @@ struct us_error *us_training_resume(struct us_training *training, const float *i
 struct us_error *us_training_restore(struct us_training *training, uint64_t limit,
                                      const float *init) US_NODISCARD;
 
+/* Fills training->parameters with what the model is made of now: the moving average, or the weights
+ * when there is none. */
+struct us_error *us_training_parameters(struct us_training *training) US_NODISCARD;
+
 #endif
