@@ -44,6 +44,9 @@ static const struct patch patches[] = {
 };
 
 static float coverage(const struct patch *p, double x, double y) {
+    if (fabs(x - p->x) > p->rx + 2 * p->soft || fabs(y - p->y) > p->ry + 2 * p->soft) {
+        return 0;
+    }
     double r = hypot((x - p->x) / p->rx, (y - p->y) / p->ry);
     double reach = p->soft / fmin(p->rx, p->ry);
     double t = fmin(fmax((1 + reach / 2 - r) / reach, 0), 1);
