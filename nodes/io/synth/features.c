@@ -132,7 +132,7 @@ static float jaw_weight(const struct synth_face *face, struct vec3 p) {
     float soft = ramp(0.22f, -0.38f, from_line);
     float step = 0.5f - 0.5f * clampf(from_line / face->lip_line, -1.0f, 1.0f);
     float lip = from_line > 0.0f ? -0.10f * bell(from_line / 0.06f) : 0.0f;
-    float weight = mixf(soft, mixf(step, 1.0f, 0.0f) + lip, lens);
+    float weight = mixf(soft, step + lip, lens);
     float behind = ramp(-0.10f, 0.45f, p.z);
     return weight * behind;
 }

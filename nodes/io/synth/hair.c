@@ -90,7 +90,7 @@ void synth_hair_build(struct synth_scene *scene, const struct synth_face *face) 
             float height = mixf(1.15f, bottom, t * (0.55f + 0.45f * t));
             float tip =
                 0.06f * noise2(angle * 14.0f, 3.0f, id->seed + 4u) * ramp(-0.5f, bottom, height);
-            struct vec3 p = hair_point(face, angle, height - 0.0f);
+            struct vec3 p = hair_point(face, angle, height);
             p.y += id->hair_length < -0.5f ? tip : 0.0f;
             *v = (struct synth_vertex){.rest = vec3(angle, height, 0.0f), .local = p};
             v->position =

@@ -20,8 +20,6 @@ struct synth_face {
     float jaw_drop;            /* decimetres */
 };
 
-enum { SYNTH_PROFILES = 5 };
-
 void synth_face_init(struct synth_face *face, const struct synth_identity *identity,
                      const struct synth_motion *motion);
 

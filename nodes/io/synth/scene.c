@@ -83,7 +83,7 @@ static struct vec3 ear_point(const struct synth_identity *id, float t, float a) 
     float egg = 0.17f * (1.0f + 0.22f * s);
     float along = t * egg * c, up = 0.30f * t * s;
     float lift = 0.035f * bell((t - 0.86f) / 0.10f) * ramp(-0.9f, 0.2f, s + 0.3f) -
-                 0.075f * bell2(t / 0.42f, 0.0f) +
+                 0.075f * bell(t / 0.42f) +
                  0.022f * bell((t - 0.6f) / 0.09f) * ramp(0.5f, -0.5f, c) -
                  0.05f * ramp(0.92f, 1.0f, t);
     float out = 0.075f + lift - 0.42f * along;
