@@ -146,8 +146,8 @@ static double child(const char *const *argv) {
 }
 
 static double oiio_read(const char *tool, const char *path) {
-    return child((const char *const[]){tool, "--threads", "1", "--native", "-i:now=1", path,
-                                       "--pop", NULL});
+    return child(
+        (const char *const[]){tool, "--threads", "1", "--native", "-i:now=1", path, "--pop", NULL});
 }
 
 static double oiio_copy(const char *tool, const char *path, const char *compression,
