@@ -7,8 +7,6 @@
 
 /* Residual from which a point counts less, in sides of the unit square. */
 static const double reach = 0.05;
-/* Angle of the line from forehead to nose against the face, so that a level gaze has pitch 0. */
-static const double neutral_pitch = 0.0;
 
 /* Brows move and are vaguely placed, lids blink, the lower lip talks; the corners of the eyes and
  * the root, tip and base of the nose hold still. The nose and the mouth's corners also keep the
@@ -80,7 +78,7 @@ void us_face_pose(struct us_face *face) {
                        -(across[0] * down[1] - across[1] * down[0])};
     face->has_pose = true;
     face->pose[0] = degrees * atan2(ahead[0], -ahead[2]);
-    face->pose[1] = degrees * atan2(-ahead[1], hypot(ahead[0], ahead[2])) - neutral_pitch;
+    face->pose[1] = degrees * atan2(-ahead[1], hypot(ahead[0], ahead[2]));
     face->pose[2] = degrees * atan2(across[1], across[0]);
 }
 
