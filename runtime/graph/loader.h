@@ -1,4 +1,4 @@
-/* Between the files that make a graph of a YAML tree; nobody else includes this.
+/* Between the files of this room that make a graph of a YAML tree.
  *
  * Loading goes in steps: documents (read, include, merge), scopes (parameters, templates expanded
  * into drafts), nodes (parameters filled), links (ports connected), order (cycles, sorting). */

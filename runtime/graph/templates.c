@@ -221,7 +221,7 @@ static struct us_error *fill_scope(struct us_loader *loader, const struct us_yam
     US_TRY(section(body, made->template_name, "nodes", &made->nodes));
     made->output = us_yaml_find(body, "output");
     made->template_pos = body->pos;
-    if (!made->nodes) {
+    if (!made->nodes || !made->nodes->count) {
         return us_error_at(us_fail(US_GRAPH, "template '%s' has no nodes", made->template_name),
                            body->pos);
     }
