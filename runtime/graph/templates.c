@@ -140,10 +140,34 @@ static struct us_error *check_body(struct us_loader *loader, const char *name,
     return NULL;
 }
 
+static struct us_error *check_input(struct us_loader *loader, const struct us_yaml *key,
+                                    const struct us_yaml *input) {
+    static const char *const keys[] = {"doc", "optional"};
+    if (input->kind != US_YAML_MAP && !us_yaml_is_null(input)) {
+        struct us_error *error = us_fail(US_GRAPH, "input '%s' is %s, wanted a mapping", key->text,
+                                         us_yaml_kind_name(input));
+        return us_error_at(us_error_hint(error, "write %s: {doc: What it is.}", key->text),
+                           input->pos);
+    }
+    for (size_t i = 0; i < input->count; i++) {
+        const struct us_yaml *value = input->items[i];
+        bool optional = strcmp(input->keys[i]->text, "optional") == 0;
+        if (!optional && strcmp(input->keys[i]->text, "doc") != 0) {
+            return us_unknown_key(loader, "an input", input->keys[i], keys, 2);
+        }
+        if (optional && (value->kind != US_YAML_SCALAR ||
+                         (strcmp(value->text, "true") != 0 && strcmp(value->text, "false") != 0))) {
+            return us_error_at(us_fail(US_GRAPH, "optional wants true or false"), value->pos);
+        }
+    }
+    return NULL;
+}
+
 static struct us_error *check_interface(struct us_loader *loader, const struct us_scope *made) {
     for (size_t i = 0; made->inputs && i < made->inputs->count; i++) {
         const struct us_yaml *key = made->inputs->keys[i];
         US_TRY(us_check_name(loader, "an input", key));
+        US_TRY(check_input(loader, key, made->inputs->items[i]));
         if (us_yaml_index(made->params, key->text) >= 0 ||
             us_yaml_index(made->nodes, key->text) >= 0) {
             return us_error_at(us_fail(US_GRAPH,
