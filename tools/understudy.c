@@ -1,7 +1,9 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "runtime/base/str.h"
 #include "tools/command.h"
@@ -134,8 +136,23 @@ static int finish_output(int status) {
     return status;
 }
 
+/* OpenMP threads that wait for each other spin, and on a busy host they spin while the one they
+ * wait for is not running: a training beside another job takes many times as long. GNU OpenMP reads
+ * its spin count when it is loaded, so the program starts itself again with a short one. */
+static void calm_openmp(char **argv) {
+    if (getenv("GOMP_SPINCOUNT") || getenv("OMP_WAIT_POLICY")) {
+        return;
+    }
+    if (setenv("GOMP_SPINCOUNT", "2000", 1) == 0) {
+        execv("/proc/self/exe", argv); /* where this fails, all is well but slower */
+    }
+}
+
 int main(int argc, char **argv) {
     signal(SIGPIPE, SIG_IGN);
+    if (argc > 1 && strcmp(argv[1], "run") == 0) {
+        calm_openmp(argv);
+    }
     if (argc < 2) {
         print_overview(stderr);
         return 2;
