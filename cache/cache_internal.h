@@ -49,9 +49,10 @@ struct us_part {
 };
 
 /* Writes the parts to a temporary file, fsyncs and links it to `path`. *won false: it was there.
- */
+ * `stable`: its name survives a power failure too when this returns; without, a record may be lost,
+ * which costs making it again. */
 struct us_error *us_cache_publish(struct cache *cache, const char *path,
-                                  const struct us_part *parts, size_t count,
+                                  const struct us_part *parts, size_t count, bool stable,
                                   bool *won) US_NODISCARD;
 /* Makes an empty file, or finds it there. */
 struct us_error *us_cache_mark(struct cache *cache, const char *path) US_NODISCARD;

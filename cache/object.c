@@ -57,5 +57,5 @@ struct us_error *us_cache_put_object(struct us_store *store, const struct us_dig
         US_TRY(us_cache_mark(cache, marker));
     }
     bool won;
-    return us_cache_publish(cache, path, &(struct us_part){bytes, size}, 1, &won);
+    return us_cache_publish(cache, path, &(struct us_part){bytes, size}, 1, true, &won);
 }

@@ -127,7 +127,8 @@ static int sync_folder(const char *path) {
 }
 
 struct us_error *us_cache_publish(struct cache *cache, const char *path,
-                                  const struct us_part *parts, size_t count, bool *won) {
+                                  const struct us_part *parts, size_t count, bool stable,
+                                  bool *won) {
     *won = false;
     sweep(cache);
     char temporary[CACHE_PATH];
@@ -145,7 +146,9 @@ struct us_error *us_cache_publish(struct cache *cache, const char *path,
         return NULL;
     }
     *won = !failed;
-    failed = failed ? failed : sync_folder(path);
+    if (!failed && stable) {
+        failed = sync_folder(path);
+    }
     return failed ? us_cache_errno(cache, failed, "cannot write", path) : NULL;
 }
 

@@ -87,7 +87,7 @@ struct us_error *us_cache_put_record(struct us_store *store, const struct us_dig
     struct us_digest sum = checksum(key, bytes, size);
     memcpy(header + SUM_AT, sum.bytes, sizeof sum.bytes);
     const struct us_part parts[] = {{header, HEADER}, {bytes, size}};
-    return us_cache_publish(cache, path, parts, 2, won);
+    return us_cache_publish(cache, path, parts, 2, false, won);
 }
 
 struct us_error *us_cache_drop_record(struct us_store *store, const struct us_digest *key) {
