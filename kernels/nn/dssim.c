@@ -3,12 +3,10 @@
 #include <math.h>
 #include <string.h>
 
-#define C1 1e-4f /* (.01)^2 */
-#define C2 9e-4f /* (.03)^2 */
-
 void nn_dssim_init(struct nn_dssim *dssim, int size, int window) {
     dssim->size = size;
     dssim->window = window;
+    dssim->range = 1;
     double sum = 0, taps[NN_DSSIM_WINDOW];
     for (int i = 0; i < window; i++) {
         const double d = i - (window - 1) / 2.0;
@@ -81,15 +79,16 @@ static void spread(const struct nn_dssim *d, const float *restrict in, float *re
 }
 
 /* Window means in, derivatives of SSIM by mean of x, of x^2 + y^2 and of xy out, in place. */
-static double differentiate(float *mean_x, const float *mean_y, float *squares, float *product,
-                            int count) {
+static double differentiate(float range, float *mean_x, const float *mean_y, float *squares,
+                            float *product, int count) {
+    const float c1 = 1e-4f * range * range, c2 = 9e-4f * range * range;
     double sum = 0;
 #pragma omp simd reduction(+ : sum)
     for (int i = 0; i < count; i++) {
         const float mx = mean_x[i], my = mean_y[i];
         const float both = 2 * mx * my, energy = mx * mx + my * my;
-        const float a1 = both + C1, b1 = energy + C1;
-        const float a2 = 2 * product[i] - both + C2, b2 = squares[i] - energy + C2;
+        const float a1 = both + c1, b1 = energy + c1;
+        const float a2 = 2 * product[i] - both + c2, b2 = squares[i] - energy + c2;
         const float inverse = 1 / (b1 * b2), ssim = a1 * a2 * inverse;
         sum += (double)ssim;
         mean_x[i] = 2 * my * (a2 - a1) * inverse + 2 * mx * ssim * (1 / b2 - 1 / b1);
@@ -136,7 +135,7 @@ double nn_dssim_plane(const struct nn_dssim *d, const float *x, const float *y, 
     blur(d, y, half, maps[1]);
     blur(d, squares, half, maps[2]);
     blur(d, product, half, maps[3]);
-    const double sum = differentiate(maps[0], maps[1], maps[2], maps[3], inner * inner);
+    const double sum = differentiate(d->range, maps[0], maps[1], maps[2], maps[3], inner * inner);
     if (gradient) {
         const float scale = weight * -0.5f / (float)(inner * inner);
         add_gradient(d, x, y, scale, (float *const[3]){maps[0], maps[2], maps[3]}, half, squares,

@@ -29,6 +29,7 @@ enum us_nn_status nn_loss_init(struct nn_loss *loss, const struct us_nn_loss_wei
     loss->windows = size >= 256 ? 2 : 1;
     nn_dssim_init(&loss->dssim[0], size, (int)(size / 11.6));
     nn_dssim_init(&loss->dssim[1], size, (int)(size / 23.2));
+    loss->dssim[0].range = loss->dssim[1].range = weights->range > 0 ? weights->range : 1;
     loss->scratch_stride = scratch_floats(size);
     loss->scratch = us_nn_alloc(loss->scratch_stride * (size_t)threads * sizeof(float));
     loss->soft_masks = us_nn_alloc(mask_floats(size, count) * sizeof(float));

@@ -3,7 +3,7 @@
  * Per side and pair: 10 DSSIM (from R = 256: 5 + 5 with two windows), 10 mean squared error,
  * 10 mean squared error of the mask; each is a mean over pixels, channels and the batch.
  * DSSIM = (1 - SSIM) / 2 (Wang et al. 2004) with a Gaussian window, sigma 1.5, int(R / 11.6) wide
- * (the second: int(R / 23.2)), only where it fits wholly, k1 = .01, k2 = .03, range 1. */
+ * (the second: int(R / 23.2)), only where it fits wholly, k1 = .01, k2 = .03, times the range. */
 #ifndef US_KERNELS_NN_LOSS_H
 #define US_KERNELS_NN_LOSS_H
 
@@ -11,6 +11,7 @@
 
 struct us_nn_loss_weights {
     float dssim, square, absolute, mask;
+    float range; /* of the values as DSSIM takes it, 0: 1; see above */
     bool masked; /* image terms see both images times 2 min(0.5, blur(mask, max(1, R / 32))) */
 };
 

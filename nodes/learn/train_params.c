@@ -41,8 +41,10 @@ const struct us_param us_train_params[] = {
      .max = 1000,
      .unit = "",
      .role = US_EXTENDING},
-    US_CHOICE(P, optimizer, "adabelief", optimizers, "How gradients become updates."),
-    US_DOUBLE(P, lr, 2e-4, 0, 1, "", "Learning rate."),
+    US_CHOICE(P, optimizer, "adam", optimizers, "How gradients become updates."),
+    US_DOUBLE(P, lr, 5e-4, 0, 1, "",
+              "Learning rate: 2e-4 to 5e-4 suit adam; adabelief, which starts with larger steps, "
+              "5e-5 to 1e-4."),
     US_DOUBLE(
         P, lr_dropout, 0, 0, 1, "",
         "Chance that a weight takes part in a step, 0.3 is usual for the last phase; the rate "
@@ -172,8 +174,21 @@ static struct us_nn_arch arch_of(const struct train_params *p, int size) {
                                .d_mask_dims = (int)p->mask_dims};
 }
 
-struct us_error *us_train_config(const struct train_params *p, int size, int threads,
-                                 struct us_nn_trainer_config *config) {
+/* What a display shows of the log encoding, black to white, takes half of its values: the image
+ * terms count as if it took all of them. */
+static struct us_nn_loss_weights loss_of(const struct train_params *p, const char *encoding) {
+    const double range = strcmp(encoding, "log") == 0 ? 0.5 : 1;
+    return (struct us_nn_loss_weights){.dssim = (float)p->dssim_weight,
+                                       .square = (float)(p->square_weight / (range * range)),
+                                       .absolute = (float)(p->absolute_weight / range),
+                                       .mask = (float)p->mask_weight,
+                                       .range = (float)range,
+                                       .masked = p->masked};
+}
+
+struct us_error *us_train_config(const struct train_params *p, const struct us_dataset *dataset,
+                                 int threads, struct us_nn_trainer_config *config) {
+    const int size = dataset->size;
     const bool adam = strcmp(p->optimizer, "adam") == 0;
     *config = (struct us_nn_trainer_config){.arch = arch_of(p, size),
                                             .batch = (int)p->batch,
@@ -185,11 +200,7 @@ struct us_error *us_train_config(const struct train_params *p, int size, int thr
     config->optimizer.rate_dropout = (float)p->lr_dropout;
     config->optimizer.clip_norm = (float)p->clip;
     config->optimizer.average_decay = (float)p->average;
-    config->loss = (struct us_nn_loss_weights){.dssim = (float)p->dssim_weight,
-                                               .square = (float)p->square_weight,
-                                               .absolute = (float)p->absolute_weight,
-                                               .mask = (float)p->mask_weight,
-                                               .masked = p->masked};
+    config->loss = loss_of(p, dataset->encoding);
     const char *problem = us_nn_trainer_problem(config);
     if (problem) {
         return us_error_hint(

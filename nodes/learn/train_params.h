@@ -4,6 +4,7 @@
 
 #include "kernels/augment.h"
 #include "kernels/nn/trainer.h"
+#include "nodes/learn/dataset_file.h"
 #include "runtime/api/params.h"
 
 struct train_params {
@@ -27,8 +28,9 @@ extern const struct us_param us_train_params[];
 /* Parameters that contradict each other, whatever the crops. */
 struct us_error *us_train_check(const void *params) US_NODISCARD;
 
-/* The trainer's configuration for faces of `size` px; fails when no net can be built from it. */
-struct us_error *us_train_config(const struct train_params *params, int size, int threads,
+/* The trainer's configuration for such faces; fails when no net can be built from it. */
+struct us_error *us_train_config(const struct train_params *params,
+                                 const struct us_dataset *dataset, int threads,
                                  struct us_nn_trainer_config *config) US_NODISCARD;
 
 /* The ranges of one side's variations. */

@@ -44,7 +44,7 @@ struct us_error *us_training_open(struct us_training *t, struct us_task *task, i
         US_TRY(us_train_side_init(&t->sides[side]));
     }
     US_TRY(sides_agree(&t->sides[0].dataset, &t->sides[1].dataset));
-    US_TRY(us_train_config(t->params, t->sides[0].dataset.size, us_task_threads(task), &t->config));
+    US_TRY(us_train_config(t->params, &t->sides[0].dataset, us_task_threads(task), &t->config));
     US_TRY(us_task_workspace(task, &t->folder));
     US_TRY(us_nn_error(us_nn_trainer_create(&t->config, &t->trainer), "build the net"));
     return us_train_batches_init(&t->batches, t->sides, &t->config);
