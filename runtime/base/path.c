@@ -37,6 +37,25 @@ const char *us_path_name(const char *path) {
     return slash ? slash + 1 : path;
 }
 
+/* What stands in the way of writing is no missing input; a hint says how to get past it. */
+static struct us_error *write_error(int number, const char *path) {
+    struct us_error *error = us_error_from_errno(number, "cannot write '%s'", path);
+    if (error->code == US_MISSING) {
+        error->code = US_FAILED;
+    }
+    switch (number) {
+    case EACCES:
+    case EPERM:
+    case EROFS:
+        return us_error_hint(error, "choose a folder that you may write to");
+    case ENOSPC:
+    case EDQUOT:
+        return us_error_hint(error, "make room there and run again: what is done is kept");
+    default:
+        return error;
+    }
+}
+
 struct us_error *us_make_folders(const char *path) {
     char *copy = us_strdup(path);
     struct us_error *error = NULL;
@@ -47,7 +66,7 @@ struct us_error *us_make_folders(const char *path) {
         char end = *p;
         *p = '\0';
         if (mkdir(copy, 0777) != 0 && errno != EEXIST) {
-            error = us_error_from_errno(errno, "cannot make folder '%s'", copy);
+            error = us_error_wrap(write_error(errno, copy), "cannot make folder '%s'", path);
         }
         *p = end;
         if (end == '\0') {
@@ -132,7 +151,7 @@ struct us_error *us_write_begin(const char *path, char **temporary) {
 static struct us_error *sync_and_rename(const char *path, const char *temporary) {
     int fd = open(temporary, O_RDONLY | O_CLOEXEC);
     if (fd < 0) {
-        return us_error_from_errno(errno, "cannot write '%s'", path);
+        return write_error(errno, path);
     }
     int failed = fsync(fd) != 0 ? errno : 0;
     if (close(fd) != 0 && !failed) {
@@ -141,7 +160,7 @@ static struct us_error *sync_and_rename(const char *path, const char *temporary)
     if (!failed && rename(temporary, path) != 0) {
         failed = errno;
     }
-    return failed ? us_error_from_errno(failed, "cannot write '%s'", path) : NULL;
+    return failed ? write_error(failed, path) : NULL;
 }
 
 struct us_error *us_write_finish(const char *path, char *temporary, struct us_error *failed) {
@@ -157,20 +176,20 @@ static struct us_error *write_all(const char *temporary, const char *path, const
                                   size_t size) {
     int fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     if (fd < 0) {
-        return us_error_from_errno(errno, "cannot write '%s'", path);
+        return write_error(errno, path);
     }
     struct us_error *error = NULL;
     while (size && !error) {
         ssize_t put = write(fd, bytes, size);
         if (put < 0 && errno != EINTR) {
-            error = us_error_from_errno(errno, "cannot write '%s'", path);
+            error = write_error(errno, path);
         } else if (put > 0) {
             bytes += put;
             size -= (size_t)put;
         }
     }
     if (close(fd) != 0 && !error) {
-        error = us_error_from_errno(errno, "cannot write '%s'", path);
+        error = write_error(errno, path);
     }
     return error;
 }
