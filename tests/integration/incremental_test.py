@@ -40,11 +40,11 @@ print(f"no-op: {time.monotonic() - begun:.2f} s")
 
 changed, tasks = planned_and_run("-p", "erode_px=3")
 nodes = {node for node, _ in changed}
-p.check("comp" in nodes and nodes <= {"comp", "out", "sheet", "quality", "quality_file", "comp_found", "comp_pose"},
+p.check("comp" in nodes and nodes <= {"comp", "out", "sheet", "quality", "quality_file", "comp_found", "comp_pose", "report"},
         "a composite parameter runs", nodes)
 p.check("erode_px" in tasks[("comp", 1001)]["why"] and "3" in tasks[("comp", 1001)]["why"], tasks[("comp", 1001)]["why"])
 back, _ = p.run(graph, *base, cache=cache)
-p.check({n for n, _ in p.ran(p.events("")) } == set() and back["ran"] <= len(changed), back)
+p.check(back["ran"] <= 6 + 3, "back again: only the files are written anew", back)
 
 frame = plates / "double.1004.exr"
 shutil.copy2(frame, scratch / "same.exr")
@@ -52,7 +52,7 @@ os.utime(frame)
 touched, _ = p.run(graph, *base, cache=cache)
 p.check(touched["ran"] == 0, "a touched, equal frame runs nothing", touched)
 
-shutil.copyfile(plates / "double.1005.exr", frame)
+shutil.copyfile(plates / "double.1008.exr", frame)
 changed, tasks = planned_and_run()
 nodes = {}
 for node, number in changed:
