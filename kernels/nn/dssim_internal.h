@@ -7,8 +7,8 @@
 #define NN_DSSIM_WINDOW 64 /* the largest */
 
 struct nn_dssim {
-    int size;   /* planes are size x size */
-    int window; /* 1 to min(size, NN_DSSIM_WINDOW) */
+    int size;    /* planes are size x size */
+    int window;  /* 1 to min(size, NN_DSSIM_WINDOW) */
     float range; /* of the values, 1 after init */
     float taps[NN_DSSIM_WINDOW];
 };
