@@ -22,6 +22,8 @@ static void set_limits(struct us_run *run) {
         memory = (size_t)(pages > 0 ? pages : 262144) * (size_t)sysconf(_SC_PAGESIZE) / 4 * 3;
     }
     run->memory_limit = memory / 3; /* values kept at hand; the rest is for tasks at work */
+    run->work_memory = memory - run->memory_limit;
+    run->free_memory = run->work_memory;
 }
 
 struct us_error *us_run_create(struct us_graph *graph, struct us_store *store,

@@ -77,6 +77,7 @@ struct us_run {
     size_t heap_count;
     size_t unfinished, running;       /* (lock) */
     int slots, free_slots;            /* (lock) */
+    size_t work_memory, free_memory;  /* for tasks at work (lock) */
     size_t memory_used, memory_limit; /* of values (lock) */
     uint64_t clock;                   /* for last_use (lock) */
     struct us_summary summary;        /* (lock) */

@@ -55,14 +55,21 @@ static uint32_t heap_pop(struct us_run *run) {
     return top;
 }
 
-static int slots_of(const struct us_run *run, const struct task *task) {
+/* What a task needs of the machine, cut to what there is. */
+static struct us_needs needs_of(const struct us_run *run, const struct task *task) {
     const struct us_node *node = task_node(run, task);
     struct us_needs needs = {.threads = 1};
     if (node->type->needs) {
         node->type->needs(node->params, &needs);
     }
-    int slots = needs.threads == 0 ? 1 : needs.threads;
-    return slots < 0 || slots > run->slots ? run->slots : slots;
+    if (needs.threads < 0 || needs.threads > run->slots) {
+        needs.threads = run->slots;
+    }
+    needs.threads = needs.threads ? needs.threads : 1;
+    if (needs.host_bytes > run->work_memory) {
+        needs.host_bytes = run->work_memory;
+    }
+    return needs;
 }
 
 static void count_input(struct us_run *run, struct task *input, void *context) {
@@ -183,7 +190,11 @@ static bool stopped(const struct us_run *run) {
 }
 
 static bool can_start(const struct us_run *run) {
-    return run->heap_count && run->free_slots >= slots_of(run, &run->tasks[run->heap[0]]);
+    if (!run->heap_count) {
+        return false;
+    }
+    struct us_needs needs = needs_of(run, &run->tasks[run->heap[0]]);
+    return run->free_slots >= needs.threads && run->free_memory >= needs.host_bytes;
 }
 
 /* A worker's life. The head of the queue is never overtaken, so that a task that wants many slots
@@ -202,16 +213,18 @@ static void *work(void *context) {
             continue;
         }
         struct task *task = &run->tasks[heap_pop(run)];
-        int slots = slots_of(run, task);
+        struct us_needs needs = needs_of(run, task);
         task_move(task, US_TASK_RUNNING);
-        run->free_slots -= slots;
+        run->free_slots -= needs.threads;
+        run->free_memory -= needs.host_bytes;
         run->running++;
         pthread_mutex_unlock(&run->lock);
         bool cached;
         double seconds;
-        struct us_error *error = execute_task(run, task, slots, &cached, &seconds);
+        struct us_error *error = execute_task(run, task, needs.threads, &cached, &seconds);
         pthread_mutex_lock(&run->lock);
-        run->free_slots += slots;
+        run->free_slots += needs.threads;
+        run->free_memory += needs.host_bytes;
         run->running--;
         finish(run, task, error, cached);
         pthread_cond_broadcast(&run->changed);
