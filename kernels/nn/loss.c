@@ -76,19 +76,23 @@ void nn_soft_mask(const float *mask, int size, float *out, float *scratch) {
     }
 }
 
-/* Squared and absolute errors of a plane, and their gradient written (not added). */
-static void pixel_errors(const struct nn_loss *l, const float *x, const float *y, float *gradient,
-                         double *sums) {
+/* Squared errors and weighted absolute errors of a plane, and their gradient written (not added).
+ */
+static void pixel_errors(const struct nn_loss *l, const float *x, const float *y,
+                         const float *priority, float *gradient, double *sums) {
     const int area = l->size * l->size;
     const float each = 1 / ((float)area * 3 * (float)l->count);
-    const float square = 2 * l->weights.square * each, absolute = l->weights.absolute * each;
+    const float square = 2 * l->weights.square * each;
     for (int row = 0; row < l->size; row++) {
         float squares = 0, absolutes = 0;
         for (int i = row * l->size; i < (row + 1) * l->size; i++) {
             const float d = x[i] - y[i];
+            const float weight =
+                l->weights.absolute + (priority ? l->weights.priority * priority[i] : 0);
             squares += d * d;
-            absolutes += fabsf(d);
+            absolutes += weight * fabsf(d);
             if (gradient) {
+                const float absolute = weight * each;
                 gradient[i] = square * d + (d > 0 ? absolute : d < 0 ? -absolute : 0);
             }
         }
@@ -114,7 +118,8 @@ static void image_plane(struct nn_loss *l, const struct nn_loss_images *im, int 
     }
     double *sums = l->sums + plane * TERMS;
     sums[0] = sums[1] = sums[2] = 0;
-    pixel_errors(l, x, y, gradient, sums);
+    const float *priority = im->priority ? im->priority + (size_t)(plane / 3) * area : NULL;
+    pixel_errors(l, x, y, priority, gradient, sums);
     const float weight = l->weights.dssim / (float)l->windows / (float)(3 * l->count);
     for (int w = 0; w < l->windows && l->weights.dssim > 0; w++) {
         sums[0] += nn_dssim_plane(&l->dssim[w], x, y, weight, gradient, work);
@@ -151,7 +156,7 @@ static struct us_nn_loss_terms add_up(const struct nn_loss *l) {
     struct us_nn_loss_terms terms = {
         .dssim = (double)l->weights.dssim * sums[0] / planes / l->windows,
         .square = (double)l->weights.square * sums[1] / (planes * area),
-        .absolute = (double)l->weights.absolute * sums[2] / (planes * area),
+        .absolute = sums[2] / (planes * area),
         .mask = (double)l->weights.mask * sums[3] / (l->count * area),
     };
     terms.total = terms.dssim + terms.square + terms.absolute + terms.mask;

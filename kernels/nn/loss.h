@@ -1,5 +1,7 @@
 /* What a reconstruction is scored with. Images are planar, [count][3][R][R]; masks [count][R][R].
  *
+ * Priorities, [count][R][R] from 0 to 1, say which pixels count more (eyes, mouth).
+ *
  * Per side and pair: 10 DSSIM (from R = 256: 5 + 5 with two windows), 10 mean squared error,
  * 10 mean squared error of the mask; each is a mean over pixels, channels and the batch.
  * DSSIM = (1 - SSIM) / 2 (Wang et al. 2004) with a Gaussian window, sigma 1.5, int(R / 11.6) wide
@@ -11,8 +13,9 @@
 
 struct us_nn_loss_weights {
     float dssim, square, absolute, mask;
-    float range; /* of the values as DSSIM takes it, 0: 1; see above */
-    bool masked; /* image terms see both images times 2 min(0.5, blur(mask, max(1, R / 32))) */
+    float priority; /* of the absolute error weighted by a priority plane; part of that term */
+    float range;    /* of the values as DSSIM takes it, 0: 1; see above */
+    bool masked;    /* image terms see both images times 2 min(0.5, blur(mask, max(1, R / 32))) */
 };
 
 /* 10, 10, 0, 10, masked. */

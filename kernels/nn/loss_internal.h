@@ -22,6 +22,7 @@ struct nn_loss {
 struct nn_loss_images {
     const float *image, *mask; /* what the decoder made */
     const float *target, *target_mask;
+    const float *priority;                 /* [count][size][size], or NULL */
     float *image_gradient, *mask_gradient; /* both or neither */
 };
 

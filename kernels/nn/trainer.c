@@ -150,6 +150,7 @@ static struct us_nn_loss_terms side_loss(struct us_nn_trainer *t, int side,
         .mask = nn_net_at(net, mask->value),
         .target = faces->targets,
         .target_mask = faces->masks,
+        .priority = t->config.loss.priority > 0 ? faces->priorities : NULL,
         .image_gradient = gradients ? nn_net_at(net, image->grads[0]) : NULL,
         .mask_gradient = gradients ? nn_net_at(net, mask->grads[0]) : NULL,
     };

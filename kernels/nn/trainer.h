@@ -34,9 +34,10 @@ struct us_nn_trainer_config {
 
 /* The faces of one identity: `batch` of each, encoded values (mostly 0 to 1). Borrowed. */
 struct us_nn_faces {
-    const float *inputs;  /* [batch][3][R][R], what the encoder sees (warped) */
-    const float *targets; /* [batch][3][R][R], what the decoder must make */
-    const float *masks;   /* [batch][R][R], 0 to 1, aligned with the targets */
+    const float *inputs;     /* [batch][3][R][R], what the encoder sees (warped) */
+    const float *targets;    /* [batch][3][R][R], what the decoder must make */
+    const float *masks;      /* [batch][R][R], 0 to 1, aligned with the targets */
+    const float *priorities; /* [batch][R][R], 0 to 1, likewise; or NULL: all 0 */
 };
 
 struct us_nn_batch {

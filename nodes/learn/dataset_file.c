@@ -28,6 +28,10 @@ const uint16_t *us_dataset_face(const struct us_dataset *dataset, size_t index) 
     return dataset->faces + index * face_values(dataset);
 }
 
+const float *us_dataset_mesh(const struct us_dataset *dataset, size_t index) {
+    return dataset->landmark_count == 468 ? dataset->landmarks + index * 2 * 468 : NULL;
+}
+
 static struct us_error *differs(const char *what, const char *is, const char *was) {
     return us_error_hint(
         us_fail(US_FAILED, "its %s is %s, that of the faces before it %s", what, is, was),

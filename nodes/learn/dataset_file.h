@@ -51,6 +51,8 @@ struct us_error *us_dataset_print(const struct us_dataset *dataset, uint8_t **by
 
 /* The values of one face. */
 const uint16_t *us_dataset_face(const struct us_dataset *dataset, size_t index);
+/* Its landmarks when they are the 468 of FaceMesh, else NULL. */
+const float *us_dataset_mesh(const struct us_dataset *dataset, size_t index);
 /* XXH3-128 over all digests: what a model says it was made from. */
 struct us_digest us_dataset_digest(const struct us_dataset *dataset);
 

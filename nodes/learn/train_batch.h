@@ -8,8 +8,8 @@
 /* One side: its faces and which of them are trained on. */
 struct us_train_side {
     struct us_dataset dataset;
-    size_t *training, training_count; /* indices of faces that are not held out */
-    struct us_augment_ranges ranges;
+    size_t *training, training_count;  /* indices of faces that are not held out */
+    const struct train_params *params; /* borrowed */
 };
 
 struct us_train_batches {
@@ -17,7 +17,8 @@ struct us_train_batches {
     int batch, size, threads;
     uint64_t seed;
     struct us_augment_job *jobs; /* 2 * batch */
-    float *memory;               /* inputs, targets and masks of both sides, then scratch */
+    float *memory;        /* inputs, targets, masks and priorities of both sides, then scratch */
+    float *priorities[2]; /* in memory */
     struct us_nn_batch made;
 };
 

@@ -83,13 +83,38 @@ const struct us_param us_train_params[] = {
      .number = 10,
      .max = 1000,
      .unit = ""},
+    {.name = "loss.eyes_mouth",
+     .doc = "Weight of the mean absolute error around eyes and mouth, where the expression is; "
+            "for crops with FaceMesh landmarks.",
+     .type = US_PARAM_DOUBLE,
+     .offset = AT(priority_weight),
+     .number = 60,
+     .max = 10000,
+     .unit = ""},
     US_BOOL(P, masked, true, "The image terms of the loss count inside the matte only."),
-    US_DOUBLE(P, random_warp, 0.24, 0, 1, "cells",
+    US_DOUBLE(P, random_warp, 0.1, 0, 1, "cells",
               "How far the nodes of the random warp of the input move; 0: no warp."),
     US_CHOICE(P, flip, "none", flips, "Whose faces are mirrored in half of the cases."),
     US_DOUBLE(P, rotation, 10, 0, 180, "degrees", "Random rotation, each way."),
     US_DOUBLE(P, scale, 0.05, 0, 1, "", "Random scale: 0.05 is from 1/1.05 to 1.05."),
     US_DOUBLE(P, shift, 0.05, 0, 1, "sides", "Random shift, each way."),
+    {.name = "settle.after",
+     .doc = "From this step on inputs are no longer warped and turn, scale and shift less: warped "
+            "inputs teach what the faces have in common, true ones how far eyes and mouth are "
+            "open.",
+     .type = US_PARAM_INT,
+     .offset = AT(settle_after),
+     .number = 4000,
+     .min = 0,
+     .max = 1000000000,
+     .unit = "steps"},
+    {.name = "settle.jitter",
+     .doc = "Part of rotation, scale and shift that is left then.",
+     .type = US_PARAM_DOUBLE,
+     .offset = AT(settle_jitter),
+     .number = 0.4,
+     .max = 1,
+     .unit = ""},
     US_DOUBLE(P, light, 0.03, 0, 1, "encoded",
               "Random exposure of input and target alike, each way: the model learns to follow the "
               "light. 0.0763 is a stop in the log encoding."),
@@ -182,6 +207,7 @@ static struct us_nn_loss_weights loss_of(const struct train_params *p, const cha
                                        .square = (float)(p->square_weight / (range * range)),
                                        .absolute = (float)(p->absolute_weight / range),
                                        .mask = (float)p->mask_weight,
+                                       .priority = (float)(p->priority_weight / range),
                                        .range = (float)range,
                                        .masked = p->masked};
 }
@@ -210,15 +236,18 @@ struct us_error *us_train_config(const struct train_params *p, const struct us_d
     return NULL;
 }
 
-struct us_augment_ranges us_train_ranges(const struct train_params *p, enum us_nn_side side) {
+struct us_augment_ranges us_train_ranges(const struct train_params *p, enum us_nn_side side,
+                                         uint64_t step) {
+    const bool settled = step >= (uint64_t)p->settle_after;
+    const double jitter = settled ? p->settle_jitter : 1;
     const bool source = side == US_NN_SOURCE;
     const bool mirrored =
         strcmp(p->flip, "both") == 0 || strcmp(p->flip, source ? "source" : "destination") == 0;
-    return (struct us_augment_ranges){.rotation_degrees = p->rotation,
-                                      .scale = p->scale,
-                                      .shift = p->shift,
+    return (struct us_augment_ranges){.rotation_degrees = p->rotation * jitter,
+                                      .scale = p->scale * jitter,
+                                      .shift = p->shift * jitter,
                                       .flip = mirrored ? 0.5 : 0,
-                                      .warp = p->random_warp,
+                                      .warp = settled ? 0 : p->random_warp,
                                       .light = p->light,
                                       .hue_degrees = source ? p->hue : 0,
                                       .saturation = source ? p->saturation : 0,

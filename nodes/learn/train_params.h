@@ -14,9 +14,11 @@ struct train_params {
     double until_loss; /* NaN: none */
     const char *optimizer, *precision, *flip;
     double lr, lr_dropout, clip, average;
-    double dssim_weight, square_weight, absolute_weight, mask_weight;
+    double dssim_weight, square_weight, absolute_weight, mask_weight, priority_weight;
     bool masked;
     double random_warp, rotation, scale, shift, light, hue, saturation, value;
+    int64_t settle_after;
+    double settle_jitter;
     struct us_strings reset;
     double checkpoint_minutes;
     int64_t checkpoint_steps;
@@ -33,7 +35,8 @@ struct us_error *us_train_config(const struct train_params *params,
                                  const struct us_dataset *dataset, int threads,
                                  struct us_nn_trainer_config *config) US_NODISCARD;
 
-/* The ranges of one side's variations. */
-struct us_augment_ranges us_train_ranges(const struct train_params *params, enum us_nn_side side);
+/* The ranges of one side's variations in a step (they narrow from settle.after on). */
+struct us_augment_ranges us_train_ranges(const struct train_params *params, enum us_nn_side side,
+                                         uint64_t step);
 
 #endif

@@ -37,10 +37,10 @@ struct us_error *us_training_open(struct us_training *t, struct us_task *task, i
     *t = (struct us_training){.task = task, .params = us_task_params(task)};
     t->target = (uint64_t)t->params->steps;
     for (int side = 0; side < 2; side++) {
+        t->sides[side].params = t->params;
         struct us_error *error =
             us_dataset_gather(task, ports[side], t->params->holdout, &t->sides[side].dataset);
         US_TRY(us_error_wrap(error, "cannot train on %s", side_names[side]));
-        t->sides[side].ranges = us_train_ranges(t->params, (enum us_nn_side)side);
         US_TRY(us_train_side_init(&t->sides[side]));
     }
     US_TRY(sides_agree(&t->sides[0].dataset, &t->sides[1].dataset));

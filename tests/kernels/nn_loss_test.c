@@ -54,6 +54,7 @@ static struct us_nn_loss_terms run(const struct scene *s, const struct us_nn_los
         .mask = s->mask,
         .target = s->target,
         .target_mask = s->target_mask,
+        .priority = weights->priority > 0 ? s->target_mask : NULL,
         .image_gradient = gradients ? s->image_gradient : NULL,
         .mask_gradient = gradients ? s->mask_gradient : NULL,
     };
@@ -173,6 +174,25 @@ static void test_absolute_error(void **state) {
     scene_finish(&s);
 }
 
+/* The scene's masks stand in for priorities. */
+static void test_priority(void **state) {
+    (void)state;
+    struct scene s;
+    scene_init(&s, 32);
+    const struct us_nn_loss_weights weights = {.absolute = 2, .priority = 5};
+    const struct us_nn_loss_terms terms = run(&s, &weights, 2, true);
+    double sum = 0;
+    const int area = 32 * 32, count = 3 * FACES * area;
+    for (int i = 0; i < count; i++) {
+        const double weight = 2 + 5 * (double)s.target_mask[i / (3 * area) * area + i % area];
+        sum += weight * fabs((double)(s.image[i] - s.target[i]));
+        ASSERT_NEAR((double)s.image_gradient[i],
+                    (s.image[i] > s.target[i] ? weight : -weight) / count, 1e-8);
+    }
+    ASSERT_NEAR(terms.absolute, sum / count, 1e-5);
+    scene_finish(&s);
+}
+
 /* From 256 pixels on two windows count half each. */
 static void test_two_windows(void **state) {
     (void)state;
@@ -232,6 +252,7 @@ int main(void) {
         cmocka_unit_test(test_dssim_is_its_definition),
         cmocka_unit_test(test_gradients_of_all_terms),
         cmocka_unit_test(test_absolute_error),
+        cmocka_unit_test(test_priority),
         cmocka_unit_test(test_two_windows),
         cmocka_unit_test(test_threads_do_not_change_bits),
         cmocka_unit_test(test_masked_training_ignores_outside),
