@@ -25,7 +25,7 @@ static const struct us_param params[] = {
               "window (1)."),
     US_DOUBLE(PARAMS, smooth_landmarks, 0.3, 0.0, 1.0, "",
               "The same for the landmarks; low, so that mouths and lids keep their motion."),
-    US_BOOL(PARAMS, fill, true,
+    US_BOOL(PARAMS, fill, false,
             "Interpolate a face that is missing in this frame and there before and after it."),
     US_PARAMS_END,
 };
@@ -117,8 +117,8 @@ static struct us_error *face_track_run(struct us_task *task) {
 const struct us_node_type us_node_face_track = {
     .name = "face_track",
     .group = "face",
-    .version = 1,
-    .summary = "Numbers the faces, steadies them in time and fills short gaps.",
+    .version = 2,
+    .summary = "Numbers the faces, steadies them in time and fills short gaps if asked to.",
     .doc = "Links the faces of a window of frames by the overlap of their boxes and numbers the "
            "people in it by size, from the left or by score, counting those who are missing in "
            "the frame itself, so a number does not jump when another face is lost. The alignment "

@@ -38,6 +38,7 @@ static struct us_task *track_task(int index, int window) {
                           us_faces_write(&sequence[i]));
         }
     }
+    us_fake_number(task, "fill", 1);
     return task;
 }
 
