@@ -74,7 +74,7 @@ static const char example[] =
     "  reads: [scripts/count.py]\n  output: count.json\n";
 
 /* The index in "{nameN}" at `text`, and how long that is; -1 when it is something else. */
-static long placeholder(const char *text, const char *name, size_t *length) {
+static long marker(const char *text, const char *name, size_t *length) {
     size_t prefix = strlen(name);
     if (text[0] != '{' || strncmp(text + 1, name, prefix) != 0) {
         return -1;
@@ -91,7 +91,7 @@ static long placeholder(const char *text, const char *name, size_t *length) {
 static struct us_error *check_reads(const struct exec_params *p, const char *text) {
     size_t length;
     for (; *text; text++) {
-        long index = placeholder(text, "read", &length);
+        long index = marker(text, "read", &length);
         if (index >= 0 && (size_t)index >= p->reads.count) {
             return us_fail(US_GRAPH, "'%.*s' names no file, reads has %zu", (int)length, text,
                            p->reads.count);
@@ -146,7 +146,7 @@ static char *find_program(const char *name) {
 static struct us_error *add_program(const struct exec_params *p, struct us_sources *sources) {
     const char *name = p->command.items[0];
     size_t length;
-    if (placeholder(name, "read", &length) >= 0 || name[0] == '/') {
+    if (marker(name, "read", &length) >= 0 || name[0] == '/') {
         if (name[0] == '/') {
             us_source_add(sources, "program", name, NULL);
         }
@@ -235,13 +235,13 @@ static struct us_error *write_inputs(struct us_task *task, const char *folder) {
     return NULL;
 }
 
-/* One argument with its placeholders filled in. */
+/* One argument with its markers filled in. */
 static char *fill_argument(const struct us_task *task, const char *text, const char *folder) {
     const struct exec_params *p = us_task_params(task);
     struct us_str out = {0};
     while (*text) {
         size_t length = 1;
-        long entry = placeholder(text, "in", &length), read = placeholder(text, "read", &length);
+        long entry = marker(text, "in", &length), read = marker(text, "read", &length);
         if (strncmp(text, "{in}", 4) == 0) {
             us_str_printf(&out, "%s/in", folder);
             length = 4;
