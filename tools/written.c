@@ -64,6 +64,9 @@ void us_written_show(const struct us_graph *graph, struct us_run *run, bool json
     for (size_t i = 0; i < total; i++) {
         struct us_plan_entry entry = us_run_plan_entry(run, i);
         size_t at = (size_t)(entry.node - graph->nodes);
+        if (entry.state != US_TASK_DONE && entry.state != US_TASK_CACHED) {
+            continue;
+        }
         if (counts[at]++ == 0) {
             first[at] = entry.frame;
         }

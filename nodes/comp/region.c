@@ -120,7 +120,8 @@ static struct us_channel *full_channel(const struct us_image *image, const char 
 }
 
 struct us_error *us_matte_find(const struct us_image *image, struct us_channel **channel) {
-    *channel = full_channel(image, "matte.A");
+    *channel = full_channel(image, "understudy.matte.A"); /* beside a plate's own */
+    *channel = *channel ? *channel : full_channel(image, "matte.A");
     *channel = *channel ? *channel : full_channel(image, "A");
     if (!*channel && image->channel_count == 1) {
         *channel = full_channel(image, image->channels[0].name);

@@ -20,8 +20,9 @@ void us_region_write(const struct us_image *image, struct us_channel *channel,
                      const struct us_window *region, struct us_view plane,
                      const struct us_view *where);
 
-/* The full-resolution channel that is the matte: matte.A, else A, else the only channel there is.
- * Fails, naming the channels there are. */
+/* The full-resolution channel that is the matte: understudy.matte.A (what
+ * composite adds to a plate that has a matte.A), else matte.A, else A, else the only channel there
+ * is. Fails, naming the channels there are. */
 struct us_error *us_matte_find(const struct us_image *image,
                                struct us_channel **channel) US_NODISCARD;
 /* R, G and B at full resolution as half or float; fails otherwise, naming the channels. */

@@ -387,7 +387,7 @@ static struct us_error *run(struct us_task *task) {
 const struct us_node_type us_node_compare = {
     .name = "compare",
     .group = "util",
-    .version = 1,
+    .version = 2,
     .summary = "Measures how close images and faces are to a reference.",
     .doc = doc,
     .example = example,

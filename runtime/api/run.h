@@ -64,10 +64,11 @@ struct us_plan_entry {
     struct us_frame frame;
     bool per_frame;
     const char *label;
-    bool run;        /* else cached */
-    bool maybe;      /* runs only if something above it really changes */
-    const char *why; /* one clause; valid until the run is destroyed */
-    double seconds;  /* from history; 0: unknown */
+    bool run;                 /* else cached */
+    bool maybe;               /* runs only if something above it really changes */
+    const char *why;          /* one clause; valid until the run is destroyed */
+    double seconds;           /* from history; 0: unknown */
+    enum us_task_state state; /* after us_run_execute: what became of it */
 };
 
 /* Builds the tasks that `options` asks for and finds their plan keys: digests of source files,

@@ -89,6 +89,7 @@ struct us_plan_entry us_run_plan_entry(struct us_run *run, size_t index) {
         .maybe = task->maybe,
         .why = task->why ? task->why : "",
         .seconds = (double)task->seconds,
+        .state = (enum us_task_state)task->state,
     };
 }
 
