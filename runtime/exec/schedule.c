@@ -249,11 +249,12 @@ struct us_error *schedule_run(struct us_run *run) {
     enum { MOST = 256 };
     pthread_t threads[MOST];
     int count = 0;
-    while (run->unfinished && count < run->slots && count < MOST &&
+    const bool any = run->unfinished > 0; /* from the first thread on it is the threads' */
+    while (any && count < run->slots && count < MOST &&
            pthread_create(&threads[count], NULL, work, run) == 0) {
         count++;
     }
-    if (run->unfinished && count == 0) {
+    if (any && count == 0) {
         return us_fail(US_RETRY, "cannot start a thread");
     }
     for (int i = 0; i < count; i++) {
