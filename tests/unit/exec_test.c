@@ -1,3 +1,4 @@
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -66,12 +67,74 @@ static const struct us_node_type toy_train = {.name = "toy_train",
                                               .volatile_result = true,
                                               .run = train_run};
 
+/* Frames 1 to 6; each wants more memory than half of what there is, so never two at once. */
+static atomic_int heavy_now, heavy_most;
+
+static struct us_error *six_frames(const void *params, struct us_frames *frames) {
+    (void)params;
+    for (int32_t i = 1; i <= 6; i++) {
+        us_frames_add(frames, (struct us_frame){0, i});
+    }
+    return NULL;
+}
+
+static void heavy_needs(const void *params, struct us_needs *needs) {
+    (void)params;
+    needs->host_bytes = SIZE_MAX / 2;
+}
+
+static void put_number(struct us_task *task, int number) {
+    struct us_str text = {0};
+    us_str_printf(&text, "%d", number);
+    size_t size = text.length;
+    us_task_output(task, 0, us_value_from_bytes(US_METRICS, (uint8_t *)us_str_take(&text), size));
+}
+
+static struct us_error *heavy_run(struct us_task *task) {
+    int now = atomic_fetch_add(&heavy_now, 1) + 1;
+    if (now > heavy_most) {
+        heavy_most = now;
+    }
+    usleep(3000);
+    atomic_fetch_sub(&heavy_now, 1);
+    put_number(task, us_task_frame(task).number);
+    return NULL;
+}
+
+static const struct us_node_type toy_heavy = {.name = "toy_heavy",
+                                              .version = 1,
+                                              .outputs = train_outputs,
+                                              .per_frame = true,
+                                              .frames = six_frames,
+                                              .needs = heavy_needs,
+                                              .run = heavy_run};
+
+/* Fails at frame 3. */
+static struct us_error *frail_run(struct us_task *task) {
+    if (us_task_frame(task).number == 3) {
+        return us_fail(US_RETRY, "the disk is full of toys");
+    }
+    put_number(task, us_task_frame(task).number);
+    return NULL;
+}
+
+static const struct us_node_type toy_frail = {.name = "toy_frail",
+                                              .version = 1,
+                                              .outputs = train_outputs,
+                                              .per_frame = true,
+                                              .frames = six_frames,
+                                              .run = frail_run};
+
+static bool keep_going;
+
 static const struct us_registry *toys(void) {
     static const struct us_node_type *types[32];
     static struct us_registry registry;
     memcpy(types, us_toys.types, us_toys.count * sizeof *types);
     types[us_toys.count] = &toy_train;
-    registry = (struct us_registry){types, us_toys.count + 1, us_toys.codec};
+    types[us_toys.count + 1] = &toy_heavy;
+    types[us_toys.count + 2] = &toy_frail;
+    registry = (struct us_registry){types, us_toys.count + 3, us_toys.codec};
     return &registry;
 }
 
@@ -99,7 +162,8 @@ static struct us_error *try_run(const struct shot *shot, const struct us_setting
     struct us_run *run = NULL;
     US_TRY(us_graph_load(toys(), shot->graph, setting, setting ? 1 : 0, &graph));
     ASSERT_OK(us_cache_open(shot->cache, &store));
-    struct us_run_options options = {.threads = 2, .event = note, .context = outcome};
+    struct us_run_options options = {
+        .threads = 2, .event = note, .context = outcome, .keep_going = keep_going};
     struct us_error *error = us_run_create(graph, store, &options, &run);
     for (size_t i = 0; !error && i < us_run_plan_count(run); i++) {
         struct us_plan_entry entry = us_run_plan_entry(run, i);
@@ -319,6 +383,39 @@ static void test_lost_model(void **state) {
     assert_int_equal(trainings, 2);
 }
 
+static void test_memory_slots(void **state) {
+    (void)state;
+    struct shot shot = make_shot("understudy: 1\nnodes:\n  h: {type: toy_heavy}\noutputs: [h]\n");
+    heavy_most = 0;
+    assert_ran(&shot, NULL, 6);
+    assert_int_equal(heavy_most, 1);
+}
+
+static const char frail[] = "understudy: 1\nnodes:\n"
+                            "  f: {type: toy_frail}\n"
+                            "  g: {type: toy_add, values: [f]}\n"
+                            "  s: {type: toy_sum, value: g}\noutputs: [g, s]\n";
+
+static void test_keep_going(void **state) {
+    (void)state;
+    struct shot shot = make_shot(frail);
+    keep_going = true;
+    struct outcome outcome = run_shot(&shot, NULL);
+    keep_going = false;
+    assert_int_equal(outcome.summary.failed, 1);
+    assert_int_equal(outcome.summary.ran, 5 + 5);
+    assert_int_equal(outcome.summary.skipped, 2); /* g at 3, and the sum */
+    assert_int_equal(outcome.summary.status, 75);
+    assert_non_null(strstr(us_str_text(&outcome.failures), "node 'f' (toy_frail), frame 3|"));
+    finish(&outcome);
+    /* What was done stands; what failed is tried again. */
+    outcome = run_shot(&shot, NULL);
+    assert_int_equal(outcome.summary.ran, 0);
+    assert_int_equal(outcome.summary.cached, 10);
+    assert_int_equal(outcome.summary.failed, 1);
+    finish(&outcome);
+}
+
 static void test_one_path_twice(void **state) {
     (void)state;
     struct shot shot = make_shot("understudy: 1\nnodes:\n"
@@ -373,7 +470,8 @@ int main(void) {
         cmocka_unit_test(test_source),           cmocka_unit_test(test_cutoff),
         cmocka_unit_test(test_output_file),      cmocka_unit_test(test_lost_objects),
         cmocka_unit_test(test_swapped_inputs),   cmocka_unit_test(test_one_path_twice),
-        cmocka_unit_test(test_lost_model),       cmocka_unit_test(test_write_over_source),
+        cmocka_unit_test(test_lost_model),       cmocka_unit_test(test_memory_slots),
+        cmocka_unit_test(test_keep_going),       cmocka_unit_test(test_write_over_source),
         cmocka_unit_test(test_missing_source),   cmocka_unit_test(test_frames_differ),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
