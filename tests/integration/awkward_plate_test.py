@@ -67,7 +67,7 @@ for f in frames:
 
 # No face: an error that names the frame, or the plate as it is.
 _, said = p.call("run", graph, *settings("empty"), cache=cache, status=1)
-p.check("no face in frame 1001" in said, said)
+p.check(re.search(r"no face in frame 100[1-4]", said), said)
 _, said = p.call("run", graph, *settings("empty", "-p", "on_missing=plate"), cache=cache, status=1)
 p.check("no face in any of the 4 crops" in said, said)
 

@@ -4,6 +4,7 @@ run that nobody disturbed."""
 import os
 import pathlib
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -27,30 +28,36 @@ begun = time.monotonic()
 p.run(graph, *settings("whole"), cache=scratch / "cache-whole")
 seconds = time.monotonic() - begun
 
+whole = p.digests(scratch / "whole")
+timing = {name for name in whole if name.endswith((".jsonl", ".html"))}  # metrics hold seconds
+cache = scratch / "cache-killed"
+
+
+def compare(kills):
+    killed = p.digests(scratch / "killed")
+    left = {name for name in killed if name.endswith(".tmp")}
+    p.check(len(left) <= kills, "more temporary files than kills", left)
+    p.check(set(whole) == set(killed) - left, "other files:", set(whole) ^ set(killed))
+    different = [name for name in whole if whole[name] != killed[name] and name not in timing]
+    p.check(not different, "files differ after", kills, "kills:", different)
+
+
 generator = random.Random(20)
 kills = 0
-cache = scratch / "cache-killed"
 while kills < 20:
-    # Each life is short enough that 20 of them are cut, long enough that work goes on between them.
-    life = generator.uniform(0.02, seconds / 10)
+    # Each life is short enough that many are cut, long enough that work goes on between them.
     child = subprocess.Popen(p.command("run", graph, *settings("killed")), env=p.environment(cache),
                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        child.wait(life)
-        break  # it came to its end before we could kill it 20 times: the work was done
+        child.wait(generator.uniform(0.02, seconds / 20))
+        compare(kills)  # it came to its end early: from the start again until 20 kills are done
+        shutil.rmtree(cache)
+        shutil.rmtree(scratch / "killed")
     except subprocess.TimeoutExpired:
         os.kill(child.pid, signal.SIGKILL)
         child.wait()
         kills += 1
 p.run(graph, *settings("killed"), cache=cache)
-p.check(kills >= 10, "only", kills, "kills before the run was done")
-
-whole, killed = p.digests(scratch / "whole"), p.digests(scratch / "killed")
-timing = {name for name in whole if name.endswith((".jsonl", ".html"))}  # metrics hold seconds
-p.check(set(whole) == set(killed), "other files:", set(whole) ^ set(killed))
-different = [name for name in whole if whole[name] != killed[name] and name not in timing]
-p.check(not different, "files differ after", kills, "kills:", different)
-left = [str(f) for f in (scratch / "killed").rglob("*.tmp")]
-p.check(len(left) <= kills, "more temporary files than kills", left)
+compare(kills)
 out, _ = p.call("cache", "verify", cache=cache)
 print(f"{kills} kills, {len(whole)} files equal; {out.strip().splitlines()[-1]}")
