@@ -126,7 +126,7 @@ const struct us_param us_train_params[] = {
            "One crop in so many is kept out of the training, to measure the model with; 0: none. "
            "Data sets come with their own."),
     US_STRINGS(P, reset,
-               "Parts of the model at `init` that start again: encoder, inter, decoder_src, "
+               "Parts of the model at `init_from` that start again: encoder, inter, decoder_src, "
                "decoder_dst."),
     {.name = "checkpoint.minutes",
      .doc = "Saves the training this often, and with it preview.png, curve.png and metrics.jsonl, "

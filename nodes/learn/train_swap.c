@@ -19,7 +19,7 @@ static const struct us_port inputs[] = {
      .data = US_IMAGE | US_DATASET,
      .reach = US_ALL_FRAMES,
      .list = true},
-    {.name = "init",
+    {.name = "init_from",
      .doc = "A model of the same architecture to start from.",
      .data = US_MODEL,
      .reach = US_ALL_FRAMES,
@@ -48,12 +48,12 @@ static struct us_error *same_arch(const struct us_nn_arch *model, const struct u
                 {"d_dims", model->d_dims, wanted->d_dims},
                 {"mask_dims", model->d_mask_dims, wanted->d_mask_dims}};
     if (strcmp(us_nn_arch_name(model), us_nn_arch_name(wanted)) != 0) {
-        return us_fail(US_FAILED, "the model at 'init' is %s, this training is %s",
+        return us_fail(US_FAILED, "the model at 'init_from' is %s, this training is %s",
                        us_nn_arch_name(model), us_nn_arch_name(wanted));
     }
     for (size_t i = 0; i < sizeof dims / sizeof *dims; i++) {
         if (dims[i].model != dims[i].wanted) {
-            return us_fail(US_FAILED, "the model at 'init' has %s %d, this training %d",
+            return us_fail(US_FAILED, "the model at 'init_from' has %s %d, this training %d",
                            dims[i].name, dims[i].model, dims[i].wanted);
         }
     }
@@ -90,7 +90,7 @@ static struct us_error *read_init(struct us_training *t, struct us_swap_model *m
     US_TRY(us_error_wrap(error, "cannot start from '%s'", us_task_input_name(t->task, IN_INIT, 0)));
     US_TRY(same_arch(&model->arch, &t->config.arch));
     if (strcmp(model->encoding, t->sides[0].dataset.encoding) != 0) {
-        return us_fail(US_FAILED, "the model at 'init' works on %s crops, these are %s",
+        return us_fail(US_FAILED, "the model at 'init_from' works on %s crops, these are %s",
                        model->encoding, t->sides[0].dataset.encoding);
     }
     return reset_parts(t, model->parameters);

@@ -266,7 +266,7 @@ static void it_starts_from_a_model(void **state) {
     us_fake_append(reset, "reset", "inter");
     double losses[2];
     for (int i = 0; i < 2; i++) {
-        us_fake_input(tasks[i], "init", 0, (struct us_frame){0, 0},
+        us_fake_input(tasks[i], "init_from", 0, (struct us_frame){0, 0},
                       us_value_ref(us_fake_output(whole, "model")));
         ASSERT_OK(us_fake_run(tasks[i]));
         json_t *line = last_line(tasks[i]);
@@ -283,11 +283,11 @@ static void an_unfit_model_is_refused(void **state) {
     char *folder = fresh_folder();
     struct us_task *task = task_of(folder, 1);
     us_fake_number(task, "e_dims", 8);
-    us_fake_input(task, "init", 0, (struct us_frame){0, 0},
+    us_fake_input(task, "init_from", 0, (struct us_frame){0, 0},
                   us_value_ref(us_fake_output(whole, "model")));
-    ASSERT_ERROR(us_fake_run(task), "the model at 'init' has e_dims 4, this training 8");
+    ASSERT_ERROR(us_fake_run(task), "the model at 'init_from' has e_dims 4, this training 8");
     us_fake_text(task, "options", "u");
-    ASSERT_ERROR(us_fake_run(task), "the model at 'init' is df-ud, this training is df-u");
+    ASSERT_ERROR(us_fake_run(task), "the model at 'init_from' is df-ud, this training is df-u");
     us_fake_destroy(task);
     us_free(folder);
 }
