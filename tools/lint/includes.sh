@@ -23,6 +23,9 @@ bad=$(
     owner jpeglib.h 'nodes/io/'
     owner oneapi 'kernels/nn/'
     owner dnnl 'kernels/nn/'
+    owner cuda 'kernels/'
+    owner cudnn 'kernels/cuda/'
+    owner nccl 'kernels/cuda/'
     grep -rnE '[^_a-z](malloc|calloc|realloc|strdup)\(' runtime nodes kernels cache tools --include='*.c' |
         grep -vE '^runtime/base/mem\.c|us_(malloc|calloc|realloc|strdup)|^kernels/nn/memory\.c'
 )

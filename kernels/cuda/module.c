@@ -1,0 +1,17 @@
+#include "kernels/cuda/module.h"
+
+#include "kernels/cuda/device_internal.h"
+
+us_cuda_module_function us_cuda_module;
+
+__attribute__((visibility("default"))) const struct us_cuda_module *us_cuda_module(void) {
+    static const struct us_cuda_module module = {
+        .abi = US_CUDA_ABI,
+        .size = sizeof module,
+        .versions = cuda_versions,
+        .device_count = cuda_device_count,
+        .device = cuda_device,
+        .self_test = cuda_self_test,
+    };
+    return &module;
+}
