@@ -38,6 +38,11 @@ const char *us_nn_arch_problem(const struct us_nn_arch *arch) {
     return NULL;
 }
 
+int us_nn_arch_identities(const struct us_nn_arch *arch) {
+    (void)arch;
+    return 2;
+}
+
 const char *us_nn_arch_name(const struct us_nn_arch *arch) {
     return names[arch->family][(arch->likeness ? 1 : 0) + (arch->doubled ? 2 : 0)];
 }

@@ -23,6 +23,8 @@
 
 #include "kernels/nn/status.h"
 
+enum { US_NN_IDENTITIES = 8 }; /* at most, in one model */
+
 enum us_nn_family { US_NN_DF };
 
 struct us_nn_arch {
@@ -35,6 +37,9 @@ struct us_nn_arch {
 
 /* NULL when the architecture can be built, else one clause that says what is wrong with it. */
 const char *us_nn_arch_problem(const struct us_nn_arch *arch);
+
+/* How many identities it has a decoder (or a code) for: 2, more for some. */
+int us_nn_arch_identities(const struct us_nn_arch *arch);
 
 /* "df", "df-u", "df-d", "df-ud". parse sets family and options only; false: no such name. */
 const char *us_nn_arch_name(const struct us_nn_arch *arch);

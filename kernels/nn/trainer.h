@@ -1,4 +1,4 @@
-/* Training of a face-swapping autoencoder on the CPU.
+/* Training of a face-swapping autoencoder, on the CPU or on a GPU.
  *
  *     us_nn_trainer_memory(&config, &bytes);          what creating it will take
  *     us_nn_trainer_create(&config, &trainer);
@@ -21,7 +21,14 @@
 #include "kernels/nn/optimizer.h"
 #include "kernels/nn/status.h"
 
+struct us_nn_comm; /* kernels/nn/comm.h */
+
+enum { US_NN_CPU = 0 }; /* as a device; others are 1 + a CUDA ordinal */
+
 struct us_nn_trainer_config {
+    int device;              /* US_NN_CPU, or 1 + a CUDA ordinal */
+    struct us_nn_comm *comm; /* other trainers that this one averages gradients with; borrowed;
+                                NULL: none */
     struct us_nn_arch arch;
     struct us_nn_optimizer optimizer;
     struct us_nn_loss_weights loss;
@@ -41,13 +48,13 @@ struct us_nn_faces {
 };
 
 struct us_nn_batch {
-    struct us_nn_faces source, destination;
+    struct us_nn_faces faces[US_NN_IDENTITIES]; /* source, destination, others */
 };
 
 struct us_nn_losses {
-    struct us_nn_loss_terms source, destination;
-    double total;         /* source.total + destination.total */
-    double gradient_norm; /* global, before clipping */
+    struct us_nn_loss_terms faces[US_NN_IDENTITIES]; /* source, destination, others */
+    double total;                                    /* the sum of their totals */
+    double gradient_norm;                            /* global, before clipping */
     bool finite;
 };
 
@@ -60,6 +67,7 @@ enum us_nn_buffer {
     US_NN_GRADIENTS, /* of the last step; reading only */
 };
 
+/* An identity; above these the others of an architecture with more than two. */
 enum us_nn_side { US_NN_SOURCE, US_NN_DESTINATION };
 
 struct us_nn_trainer;

@@ -3,10 +3,10 @@
 
 #include "kernels/nn/arch_internal.h"
 #include "kernels/nn/loss_internal.h"
-#include "kernels/nn/trainer.h"
+#include "kernels/nn/trainer_type.h"
 
-struct us_nn_trainer {
-    struct us_nn_trainer_config config;
+struct nn_cpu_trainer {
+    struct us_nn_trainer base;
     struct nn_params params;
     struct nn_net net;       /* training: both sides, twice the batch */
     struct nn_net inference; /* one batch through either decoder, with the same weights */
@@ -15,8 +15,16 @@ struct us_nn_trainer {
     struct nn_loss loss;
     float *weights, *gradients, *moment1, *moment2, *average; /* arenas; average may be NULL */
     double square_sum;                                        /* of the gradients */
-    uint64_t steps;
 };
+
+/* Functions of nn_cpu_trainer_type that have a file of their own. */
+const struct us_nn_layout *nn_cpu_layout(const struct us_nn_trainer *trainer);
+enum us_nn_status nn_cpu_read(const struct us_nn_trainer *trainer, enum us_nn_buffer buffer,
+                              float *flat);
+enum us_nn_status nn_cpu_write(struct us_nn_trainer *trainer, enum us_nn_buffer buffer,
+                               const float *flat);
+enum us_nn_status nn_cpu_infer(struct us_nn_trainer *trainer, enum us_nn_side decoder,
+                               const float *faces, int count, float *images, float *masks);
 
 /* Up to `net` batch faces at a time through one decoder. */
 enum us_nn_status nn_infer(struct nn_net *net, struct nn_tensor *input,

@@ -64,8 +64,8 @@ struct us_error *us_train_batches_init(struct us_train_batches *batches,
         return us_fail(US_RETRY, "no memory for batches of %d pairs", config->batch);
     }
     float *memory = batches->memory;
-    batches->made.source = lay_out(batches, 0, &memory);
-    batches->made.destination = lay_out(batches, 1, &memory);
+    batches->made.faces[US_NN_SOURCE] = lay_out(batches, 0, &memory);
+    batches->made.faces[US_NN_DESTINATION] = lay_out(batches, 1, &memory);
     return NULL;
 }
 

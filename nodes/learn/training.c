@@ -68,8 +68,8 @@ double us_training_loss(const struct us_training *t, uint64_t step) {
 
 static void note_loss(struct us_training *t, const struct us_nn_losses *losses) {
     us_grow(&t->losses, &t->loss_capacity, (size_t)t->step, 2 * sizeof *t->losses);
-    t->losses[2 * t->step] = (float)losses->source.total;
-    t->losses[2 * t->step + 1] = (float)losses->destination.total;
+    t->losses[2 * t->step] = (float)losses->faces[US_NN_SOURCE].total;
+    t->losses[2 * t->step + 1] = (float)losses->faces[US_NN_DESTINATION].total;
     t->step++;
 }
 
@@ -87,8 +87,8 @@ static void print_line(struct us_training *t, const struct us_nn_losses *losses)
     us_str_printf(&t->lines,
                   "{\"step\":%llu,\"loss\":%.6g,\"loss_source\":%.6g,\"loss_destination\":%.6g",
                   (unsigned long long)t->step, source + destination, source, destination);
-    print_terms("source", &losses->source, &t->lines);
-    print_terms("destination", &losses->destination, &t->lines);
+    print_terms("source", &losses->faces[US_NN_SOURCE], &t->lines);
+    print_terms("destination", &losses->faces[US_NN_DESTINATION], &t->lines);
     us_str_printf(&t->lines, ",\"gradient_norm\":%.6g,\"seconds\":%.3f", losses->gradient_norm,
                   t->seconds);
     if (seconds > 0) {

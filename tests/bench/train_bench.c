@@ -72,7 +72,7 @@ int main(int argc, char **argv) {
         .bf16 = argc > 9 && strcmp(argv[9], "bf16") == 0};
     const size_t area = (size_t)v[0] * (size_t)v[0] * (size_t)v[5];
     struct us_nn_batch batch;
-    struct us_nn_faces *sides[2] = {&batch.source, &batch.destination};
+    struct us_nn_faces *sides[2] = {&batch.faces[0], &batch.faces[1]};
     for (uint32_t s = 0; s < 2; s++) {
         sides[s]->inputs = noise(3 * area, 10 + s);
         sides[s]->targets = noise(3 * area, 20 + s);

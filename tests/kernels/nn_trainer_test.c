@@ -25,7 +25,7 @@ static float *picture(int size, int planes, uint32_t stream) {
 
 static struct us_nn_batch make_batch(int size, int faces) {
     struct us_nn_batch batch;
-    struct us_nn_faces *sides[] = {&batch.source, &batch.destination};
+    struct us_nn_faces *sides[] = {&batch.faces[0], &batch.faces[1]};
     for (uint32_t i = 0; i < 2; i++) {
         sides[i]->inputs = picture(size, 3 * faces, 10 + i);
         sides[i]->targets = picture(size, 3 * faces, 20 + i);
@@ -35,7 +35,7 @@ static struct us_nn_batch make_batch(int size, int faces) {
 }
 
 static void free_batch(struct us_nn_batch *batch) {
-    const struct us_nn_faces *sides[] = {&batch->source, &batch->destination};
+    const struct us_nn_faces *sides[] = {&batch->faces[0], &batch->faces[1]};
     for (int i = 0; i < 2; i++) {
         us_nn_free((float *)sides[i]->inputs);
         us_nn_free((float *)sides[i]->targets);
@@ -61,6 +61,12 @@ static struct us_nn_trainer *create(const struct us_nn_trainer_config *config) {
     struct us_nn_trainer *trainer;
     assert_int_equal(us_nn_trainer_create(config, &trainer), US_NN_OK);
     return trainer;
+}
+
+/* Whatever a step reads before it is written shows as NaN. */
+static void poison(struct us_nn_trainer *trainer) {
+    const struct nn_net *net = &((struct nn_cpu_trainer *)trainer)->net;
+    memset(net->arena, 0xFF, net->plan.size);
 }
 
 static float *read_buffer(struct us_nn_trainer *trainer, enum us_nn_buffer buffer) {
@@ -117,7 +123,7 @@ static void check_gradients(const char *name, int resolution, int stride) {
         flat[i] = 2 * flat[i] + 0.1f * (us_philox_unit(words[0]) - 0.5f);
     }
     assert_int_equal(us_nn_trainer_write(trainer, US_NN_PARAMETERS, flat), US_NN_OK);
-    memset(trainer->net.arena, 0xFF, trainer->net.plan.size);
+    poison(trainer);
     struct us_nn_losses losses;
     assert_int_equal(us_nn_trainer_gradients(trainer, &batch, &losses), US_NN_OK);
     assert_true(losses.finite);
@@ -152,8 +158,8 @@ static void test_training_learns(void **state) {
         assert_int_equal(us_nn_trainer_step(trainer, &batch, &last), US_NN_OK);
     }
     assert_true(last.total < 0.7 * first.total);
-    assert_true(last.source.square < first.source.square);
-    assert_true(last.destination.mask < first.destination.mask);
+    assert_true(last.faces[0].square < first.faces[0].square);
+    assert_true(last.faces[1].mask < first.faces[1].mask);
     assert_int_equal(us_nn_trainer_steps(trainer), 81);
     free_batch(&batch);
     us_nn_trainer_destroy(trainer);
@@ -182,7 +188,7 @@ static void test_resumed_training_has_the_same_bits(void **state) {
         us_nn_free(flat);
     }
     us_nn_trainer_set_steps(resumed, us_nn_trainer_steps(half));
-    memset(resumed->net.arena, 0xFF, resumed->net.plan.size);
+    poison(resumed);
     for (int i = 0; i < 3; i++) {
         assert_int_equal(us_nn_trainer_step(resumed, &batch, &losses), US_NN_OK);
     }
@@ -205,11 +211,12 @@ static void test_bad_numbers_leave_the_model_alone(void **state) {
     struct us_nn_trainer *trainer = create(&config);
     struct us_nn_batch batch = make_batch(32, FACES);
     float *before = read_buffer(trainer, US_NN_PARAMETERS);
-    ((float *)batch.source.targets)[17] = NAN;
+    ((float *)batch.faces[0].targets)[17] = NAN;
     struct us_nn_losses losses;
     assert_int_equal(us_nn_trainer_step(trainer, &batch, &losses), US_NN_NOT_FINITE);
     assert_false(losses.finite);
-    assert_true(isnan(losses.source.total) && isfinite(losses.destination.total));
+    assert_true(isnan(losses.faces[US_NN_SOURCE].total) &&
+                isfinite(losses.faces[US_NN_DESTINATION].total));
     float *after = read_buffer(trainer, US_NN_PARAMETERS);
     assert_memory_equal(before, after, us_nn_trainer_layout(trainer)->count * sizeof *before);
     assert_int_equal(us_nn_trainer_steps(trainer), 0);
@@ -272,7 +279,7 @@ static void test_bf16_follows_float(void **state) {
     struct us_nn_trainer *wide = create(&config);
     struct us_nn_batch batch = make_batch(64, FACES);
     struct us_nn_losses a, b;
-    memset(narrow->net.arena, 0xFF, narrow->net.plan.size);
+    poison(narrow);
     assert_int_equal(us_nn_trainer_gradients(narrow, &batch, &a), US_NN_OK);
     assert_int_equal(us_nn_trainer_gradients(wide, &batch, &b), US_NN_OK);
     ASSERT_NEAR(a.total, b.total, 0.01);

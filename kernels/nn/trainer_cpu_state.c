@@ -3,7 +3,7 @@
 
 #include "kernels/nn/trainer_internal.h"
 
-static float *arena_of(const struct us_nn_trainer *t, enum us_nn_buffer buffer) {
+static float *arena_of(const struct nn_cpu_trainer *t, enum us_nn_buffer buffer) {
     switch (buffer) {
     case US_NN_PARAMETERS:
         return t->weights;
@@ -19,31 +19,26 @@ static float *arena_of(const struct us_nn_trainer *t, enum us_nn_buffer buffer) 
     return NULL;
 }
 
-const struct us_nn_layout *us_nn_trainer_layout(const struct us_nn_trainer *t) {
+const struct us_nn_layout *nn_cpu_layout(const struct us_nn_trainer *trainer) {
+    const struct nn_cpu_trainer *t = (const struct nn_cpu_trainer *)trainer;
     return &t->params.layout;
 }
 
-enum us_nn_status us_nn_trainer_read(const struct us_nn_trainer *t, enum us_nn_buffer buffer,
-                                     float *flat) {
+enum us_nn_status nn_cpu_read(const struct us_nn_trainer *trainer, enum us_nn_buffer buffer,
+                              float *flat) {
+    const struct nn_cpu_trainer *t = (const struct nn_cpu_trainer *)trainer;
     const float *arena = arena_of(t, buffer);
     return arena ? nn_params_export(&t->params, arena, flat) : US_NN_BAD_CONFIG;
 }
 
-enum us_nn_status us_nn_trainer_write(struct us_nn_trainer *t, enum us_nn_buffer buffer,
-                                      const float *flat) {
+enum us_nn_status nn_cpu_write(struct us_nn_trainer *trainer, enum us_nn_buffer buffer,
+                               const float *flat) {
+    struct nn_cpu_trainer *t = (struct nn_cpu_trainer *)trainer;
     float *arena = arena_of(t, buffer);
     if (!arena || buffer == US_NN_GRADIENTS) {
         return US_NN_BAD_CONFIG;
     }
     return nn_params_import(&t->params, flat, arena);
-}
-
-uint64_t us_nn_trainer_steps(const struct us_nn_trainer *t) {
-    return t->steps;
-}
-
-void us_nn_trainer_set_steps(struct us_nn_trainer *t, uint64_t steps) {
-    t->steps = steps;
 }
 
 enum us_nn_status nn_infer(struct nn_net *net, struct nn_tensor *input,
@@ -70,9 +65,10 @@ enum us_nn_status nn_infer(struct nn_net *net, struct nn_tensor *input,
     return US_NN_OK;
 }
 
-enum us_nn_status us_nn_trainer_infer(struct us_nn_trainer *t, enum us_nn_side decoder,
-                                      const float *faces, int count, float *images, float *masks) {
-    omp_set_num_threads(t->config.threads);
+enum us_nn_status nn_cpu_infer(struct us_nn_trainer *trainer, enum us_nn_side decoder,
+                               const float *faces, int count, float *images, float *masks) {
+    struct nn_cpu_trainer *t = (struct nn_cpu_trainer *)trainer;
+    omp_set_num_threads(t->base.config.threads);
     return nn_infer(&t->inference, t->inference_input, t->inference_outputs, decoder, faces, count,
                     images, masks);
 }

@@ -1,0 +1,217 @@
+#include "kernels/nn/trainer.h"
+
+#include <math.h>
+#include <omp.h>
+#include <string.h>
+
+#include "kernels/nn/memory.h"
+#include "kernels/nn/trainer_internal.h"
+
+#define MOST_THREADS 256
+
+bool us_nn_has_bf16(void) {
+    const dnnl_cpu_isa_t isa = dnnl_get_effective_cpu_isa();
+    return (isa & dnnl_cpu_isa_avx512_core_bf16) == dnnl_cpu_isa_avx512_core_bf16;
+}
+
+static const char *cpu_problem(const struct us_nn_trainer_config *c) {
+    if (c->threads < 1 || c->threads > MOST_THREADS) {
+        return "the number of threads is out of range, allowed 1 to 256";
+    }
+    return c->bf16 && !us_nn_has_bf16() ? us_nn_status_text(US_NN_UNSUPPORTED) : NULL;
+}
+
+/* Describes both networks; nothing large is allocated. */
+static enum us_nn_status build(struct nn_cpu_trainer *t) {
+    const struct us_nn_trainer_config *c = &t->base.config;
+    const struct nn_family *family = nn_family_of(&c->arch);
+    const int size = c->arch.resolution;
+    omp_set_num_threads(c->threads);
+    enum us_nn_status status = nn_params_init(&t->params, &c->arch);
+    if (status) {
+        return status;
+    }
+    nn_net_init(&t->net, &t->params, true, c->bf16);
+    t->input = nn_net_image(&t->net, 2 * c->batch, 3, size, size);
+    nn_net_use_value(&t->net, t->input, 0);
+    family->build(&t->net, &c->arch, t->input, t->outputs);
+    nn_net_init(&t->inference, &t->params, false, c->bf16);
+    t->inference_input = nn_net_image(&t->inference, c->batch, 3, size, size);
+    nn_net_use_value(&t->inference, t->inference_input, 0);
+    family->build(&t->inference, &c->arch, t->inference_input, t->inference_outputs);
+    return t->net.status ? t->net.status : t->inference.status;
+}
+
+static size_t arenas(const struct nn_cpu_trainer *t) {
+    return t->base.config.optimizer.average_decay > 0 ? 5 : 4;
+}
+
+static void cpu_destroy(struct us_nn_trainer *trainer) {
+    struct nn_cpu_trainer *t = (struct nn_cpu_trainer *)trainer;
+    nn_net_finish(&t->net);
+    nn_net_finish(&t->inference);
+    nn_loss_finish(&t->loss);
+    nn_params_finish(&t->params);
+    float *arena[] = {t->weights, t->gradients, t->moment1, t->moment2, t->average};
+    for (size_t i = 0; i < sizeof arena / sizeof *arena; i++) {
+        us_nn_free(arena[i]);
+    }
+    us_nn_free(t);
+}
+
+static enum us_nn_status cpu_memory(const struct us_nn_trainer_config *config, size_t *bytes) {
+    struct nn_cpu_trainer *t = us_nn_alloc(sizeof *t);
+    if (!t) {
+        return US_NN_NO_MEMORY;
+    }
+    t->base.config = *config;
+    const enum us_nn_status status = build(t);
+    if (!status) {
+        *bytes = sizeof *t + t->params.arena_count * arenas(t) * sizeof(float) +
+                 nn_net_memory(&t->net) + nn_net_memory(&t->inference) +
+                 nn_loss_memory(config->arch.resolution, config->batch, config->threads);
+    }
+    cpu_destroy(&t->base);
+    return status;
+}
+
+static enum us_nn_status allocate(struct nn_cpu_trainer *t) {
+    const size_t bytes = t->params.arena_count * sizeof(float);
+    float **arena[] = {&t->weights, &t->gradients, &t->moment1, &t->moment2, &t->average};
+    for (size_t i = 0; i < arenas(t); i++) {
+        *arena[i] = us_nn_alloc(bytes);
+        if (!*arena[i]) {
+            return US_NN_NO_MEMORY;
+        }
+    }
+    return nn_loss_init(&t->loss, &t->base.config.loss, t->base.config.arch.resolution,
+                        t->base.config.batch, t->base.config.threads);
+}
+
+static enum us_nn_status initialise(struct nn_cpu_trainer *t) {
+    float *flat = us_nn_alloc(t->params.layout.count * sizeof *flat);
+    if (!flat) {
+        return US_NN_NO_MEMORY;
+    }
+    us_nn_layout_initialise(&t->params.layout, t->base.config.seed, flat);
+    enum us_nn_status status = nn_params_import(&t->params, flat, t->weights);
+    if (!status && t->average) {
+        status = nn_params_import(&t->params, flat, t->average);
+    }
+    us_nn_free(flat);
+    return status;
+}
+
+static enum us_nn_status cpu_create(const struct us_nn_trainer_config *config,
+                                    struct us_nn_trainer **trainer) {
+    struct nn_cpu_trainer *t = us_nn_alloc(sizeof *t);
+    if (!t) {
+        return US_NN_NO_MEMORY;
+    }
+    t->base.config = *config;
+    enum us_nn_status status = build(t);
+    status = status ? status : allocate(t);
+    status = status ? status : nn_params_make_masks(&t->params);
+    status = status ? status : nn_net_bind(&t->net, t->weights, t->gradients);
+    status = status ? status : nn_net_bind(&t->inference, t->weights, NULL);
+    status = status ? status : initialise(t);
+    if (status) {
+        cpu_destroy(&t->base);
+        return status;
+    }
+    *trainer = &t->base;
+    return US_NN_OK;
+}
+
+static struct us_nn_loss_terms side_loss(struct nn_cpu_trainer *t, int side,
+                                         const struct us_nn_faces *faces, bool gradients) {
+    const struct nn_net *net = &t->net;
+    const struct nn_tensor *image = t->outputs[side].image, *mask = t->outputs[side].mask;
+    const struct nn_loss_images images = {
+        .image = nn_net_at(net, image->value),
+        .mask = nn_net_at(net, mask->value),
+        .target = faces->targets,
+        .target_mask = faces->masks,
+        .priority = t->base.config.loss.priority > 0 ? faces->priorities : NULL,
+        .image_gradient = gradients ? nn_net_at(net, image->grads[0]) : NULL,
+        .mask_gradient = gradients ? nn_net_at(net, mask->grads[0]) : NULL,
+    };
+    return nn_loss_run(&t->loss, &images);
+}
+
+static enum us_nn_status forward_and_loss(struct nn_cpu_trainer *t, const struct us_nn_batch *batch,
+                                          bool gradients, struct us_nn_losses *losses) {
+    const int size = t->base.config.arch.resolution;
+    const size_t count = (size_t)t->base.config.batch * 3 * (size_t)size * (size_t)size;
+    const int identities = us_nn_arch_identities(&t->base.config.arch);
+    omp_set_num_threads(t->base.config.threads);
+    float *input = nn_net_at(&t->net, t->input->value);
+    for (int i = 0; i < identities; i++) {
+        memcpy(input + (size_t)i * count, batch->faces[i].inputs, count * sizeof *input);
+    }
+    const enum us_nn_status status = nn_net_forward(&t->net, 3);
+    *losses = (struct us_nn_losses){0};
+    if (status) {
+        return status;
+    }
+    for (int i = 0; i < identities; i++) {
+        losses->faces[i] = side_loss(t, i, &batch->faces[i], gradients);
+        losses->total += losses->faces[i].total;
+    }
+    losses->finite = isfinite(losses->total);
+    return losses->finite ? US_NN_OK : US_NN_NOT_FINITE;
+}
+
+static enum us_nn_status cpu_evaluate(struct us_nn_trainer *trainer,
+                                      const struct us_nn_batch *batch,
+                                      struct us_nn_losses *losses) {
+    struct nn_cpu_trainer *t = (struct nn_cpu_trainer *)trainer;
+    return forward_and_loss(t, batch, false, losses);
+}
+
+static enum us_nn_status cpu_gradients(struct us_nn_trainer *trainer,
+                                       const struct us_nn_batch *batch,
+                                       struct us_nn_losses *losses) {
+    struct nn_cpu_trainer *t = (struct nn_cpu_trainer *)trainer;
+    enum us_nn_status status = forward_and_loss(t, batch, true, losses);
+    if (!status) {
+        status = nn_net_backward(&t->net);
+    }
+    if (status) {
+        return status;
+    }
+    t->square_sum = us_nn_sum_of_squares(t->gradients, t->params.arena_count);
+    losses->gradient_norm = sqrt(t->square_sum);
+    losses->finite = isfinite(t->square_sum);
+    return losses->finite ? US_NN_OK : US_NN_NOT_FINITE;
+}
+
+static enum us_nn_status cpu_update(struct us_nn_trainer *trainer) {
+    struct nn_cpu_trainer *t = (struct nn_cpu_trainer *)trainer;
+    const struct us_nn_optimizer_state state = {.parameters = t->weights,
+                                                .moment1 = t->moment1,
+                                                .moment2 = t->moment2,
+                                                .average = t->average,
+                                                .gradients = t->gradients,
+                                                .count = t->params.arena_count};
+    omp_set_num_threads(t->base.config.threads);
+    if (!isfinite(t->square_sum)) {
+        return US_NN_NOT_FINITE;
+    }
+    t->base.steps++;
+    us_nn_optimizer_step(&t->base.config.optimizer, &state, t->base.steps, t->square_sum,
+                         t->base.config.seed);
+    return US_NN_OK;
+}
+
+const struct nn_trainer_type nn_cpu_trainer_type = {.problem = cpu_problem,
+                                                    .memory = cpu_memory,
+                                                    .create = cpu_create,
+                                                    .destroy = cpu_destroy,
+                                                    .gradients = cpu_gradients,
+                                                    .update = cpu_update,
+                                                    .evaluate = cpu_evaluate,
+                                                    .infer = nn_cpu_infer,
+                                                    .layout = nn_cpu_layout,
+                                                    .read = nn_cpu_read,
+                                                    .write = nn_cpu_write};

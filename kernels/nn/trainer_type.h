@@ -1,0 +1,40 @@
+/* What an engine that trains must be able to do; trainer.h says what each function means. */
+#ifndef US_KERNELS_NN_TRAINER_TYPE_H
+#define US_KERNELS_NN_TRAINER_TYPE_H
+
+#include "kernels/nn/trainer.h"
+
+/* The head of every trainer. */
+struct us_nn_trainer {
+    const struct nn_trainer_type *type;
+    struct us_nn_trainer_config config;
+    uint64_t steps;
+};
+
+struct nn_trainer_type {
+    const char *(*problem)(const struct us_nn_trainer_config *config);
+    enum us_nn_status (*memory)(const struct us_nn_trainer_config *config, size_t *bytes);
+    /* Sets everything but type and config of the head. */
+    enum us_nn_status (*create)(const struct us_nn_trainer_config *config,
+                                struct us_nn_trainer **trainer);
+    void (*destroy)(struct us_nn_trainer *trainer);
+    enum us_nn_status (*gradients)(struct us_nn_trainer *trainer, const struct us_nn_batch *batch,
+                                   struct us_nn_losses *losses);
+    enum us_nn_status (*update)(struct us_nn_trainer *trainer);
+    /* (optional) both at once */
+    enum us_nn_status (*step)(struct us_nn_trainer *trainer, const struct us_nn_batch *batch,
+                              struct us_nn_losses *losses);
+    enum us_nn_status (*evaluate)(struct us_nn_trainer *trainer, const struct us_nn_batch *batch,
+                                  struct us_nn_losses *losses);
+    enum us_nn_status (*infer)(struct us_nn_trainer *trainer, enum us_nn_side decoder,
+                               const float *faces, int count, float *images, float *masks);
+    const struct us_nn_layout *(*layout)(const struct us_nn_trainer *trainer);
+    enum us_nn_status (*read)(const struct us_nn_trainer *trainer, enum us_nn_buffer buffer,
+                              float *flat);
+    enum us_nn_status (*write)(struct us_nn_trainer *trainer, enum us_nn_buffer buffer,
+                               const float *flat);
+};
+
+extern const struct nn_trainer_type nn_cpu_trainer_type;
+
+#endif
