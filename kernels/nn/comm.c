@@ -4,14 +4,14 @@
 
 #define BLOCK 512 /* values summed at a time */
 
-void us_comm_destroy(struct us_comm *comm) {
+void us_nn_comm_destroy(struct us_nn_comm *comm) {
     if (comm) {
         comm->calls->destroy(comm);
     }
 }
 
-bool us_comm_barrier(struct us_comm *comm) {
-    char token[US_COMM_RANKS] = {0};
+bool us_nn_comm_barrier(struct us_nn_comm *comm) {
+    char token[US_NN_COMM_RANKS] = {0};
     return comm->calls->all_gather(comm, &token[comm->rank], token, 1, NULL) &&
            comm->calls->wait(comm, NULL);
 }
@@ -38,7 +38,7 @@ static void tree_block(const float *const *parts, int count, size_t at, size_t v
     }
 }
 
-void us_comm_tree(const float *const *parts, int count, float *out, size_t values) {
+void us_nn_comm_tree(const float *const *parts, int count, float *out, size_t values) {
     float sum[BLOCK];
     for (size_t at = 0; at < values; at += BLOCK) {
         const size_t some = values - at < BLOCK ? values - at : BLOCK;
@@ -55,7 +55,7 @@ static double tree_value(const double *const *parts, int count, size_t at) {
     return tree_value(parts, left, at) + tree_value(parts + left, count - left, at);
 }
 
-void us_comm_tree_f64(const double *const *parts, int count, double *out, size_t values) {
+void us_nn_comm_tree_f64(const double *const *parts, int count, double *out, size_t values) {
     for (size_t i = 0; i < values; i++) {
         out[i] = tree_value(parts, count, i);
     }

@@ -1,12 +1,12 @@
 /* Collectives among the ranks of one training.
  *
- *     comm->calls->all_reduce(comm, gradients, count, US_COMM_F32, stream);     any number of them
- *     if (!comm->calls->wait(comm, stream)) ...                                 comm->problem says
+ *     comm->calls->all_reduce(comm, gradients, count, US_NN_COMM_F32, stream);     any number of
+ * them if (!comm->calls->wait(comm, stream)) ...                                 comm->problem says
  * why
  *
  * Every rank makes the same calls in the same order. all_reduce, all_gather and broadcast only
  * queue the work: buffers are the collective's until wait returns. The sum is taken in a fixed tree
- * over the ranks (us_comm_tree), so that every rank has the same bits, whatever the timing; NCCL
+ * over the ranks (us_nn_comm_tree), so that every rank has the same bits, whatever the timing; NCCL
  * gives the same bits for one world size.
  *
  * A rank that dies, falls silent or is late ends the group on every rank: calls return false from
@@ -18,39 +18,39 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define US_COMM_RANKS 64 /* most */
+#define US_NN_COMM_RANKS 64 /* most */
 
-enum us_comm_type {
-    US_COMM_F32,
-    US_COMM_BF16,        /* a buffer of bfloat16, summed in f32 and rounded once */
-    US_COMM_F32_AS_BF16, /* a buffer of f32 that travels as bfloat16: half the bytes */
-    US_COMM_F64,
+enum us_nn_comm_type {
+    US_NN_COMM_F32,
+    US_NN_COMM_BF16,        /* a buffer of bfloat16, summed in f32 and rounded once */
+    US_NN_COMM_F32_AS_BF16, /* a buffer of f32 that travels as bfloat16: half the bytes */
+    US_NN_COMM_F64,
 };
 
-struct us_comm;
+struct us_nn_comm;
 
 /* `stream` is the device's stream that makes and reads the buffers; NULL: they are in host memory
  * and made already. */
-struct us_comm_calls {
+struct us_nn_comm_calls {
     /* The sum over the ranks, in place, on every rank. */
-    bool (*all_reduce)(struct us_comm *comm, void *buffer, size_t count, enum us_comm_type type,
-                       void *stream);
+    bool (*all_reduce)(struct us_nn_comm *comm, void *buffer, size_t count,
+                       enum us_nn_comm_type type, void *stream);
     /* `whole` gets the parts of all ranks, `bytes` each, in rank order; `part` may lie in it. */
-    bool (*all_gather)(struct us_comm *comm, const void *part, void *whole, size_t bytes,
+    bool (*all_gather)(struct us_nn_comm *comm, const void *part, void *whole, size_t bytes,
                        void *stream);
     /* What `root` has, for everybody. Waits for the root as long as it lives. */
-    bool (*broadcast)(struct us_comm *comm, void *buffer, size_t bytes, int root, void *stream);
+    bool (*broadcast)(struct us_nn_comm *comm, void *buffer, size_t bytes, int root, void *stream);
     /* Everything queued is done: for the host, or (with a stream) before what follows on it. */
-    bool (*wait)(struct us_comm *comm, void *stream);
+    bool (*wait)(struct us_nn_comm *comm, void *stream);
     /* A rank that does not take part in an all_reduce or all_gather for so long is late. */
-    void (*allow)(struct us_comm *comm, double seconds);
+    void (*allow)(struct us_nn_comm *comm, double seconds);
     /* Ends the group on every rank for a reason of this rank's own. */
-    void (*abort)(struct us_comm *comm, const char *why);
-    void (*destroy)(struct us_comm *comm);
+    void (*abort)(struct us_nn_comm *comm, const char *why);
+    void (*destroy)(struct us_nn_comm *comm);
 };
 
-struct us_comm {
-    const struct us_comm_calls *calls;
+struct us_nn_comm {
+    const struct us_nn_comm_calls *calls;
     int rank, world;
     char problem[240];      /* once a call returned false: one clause */
     double exposed_seconds; /* spent in wait so far */
@@ -59,15 +59,15 @@ struct us_comm {
 };
 
 /* NULL is fine. */
-void us_comm_destroy(struct us_comm *comm);
+void us_nn_comm_destroy(struct us_nn_comm *comm);
 
 /* Every rank has come here. */
-bool us_comm_barrier(struct us_comm *comm);
+bool us_nn_comm_barrier(struct us_nn_comm *comm);
 
 /* out = the sum of parts[0] ... parts[count - 1] in the fixed tree: the left branch takes the
  * largest power of two below the count. A tree over 2^k n leaves is thus one over n whose leaves
  * are trees over 2^k. `out` may be one of the parts. */
-void us_comm_tree(const float *const *parts, int count, float *out, size_t values);
-void us_comm_tree_f64(const double *const *parts, int count, double *out, size_t values);
+void us_nn_comm_tree(const float *const *parts, int count, float *out, size_t values);
+void us_nn_comm_tree_f64(const double *const *parts, int count, double *out, size_t values);
 
 #endif

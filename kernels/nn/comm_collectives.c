@@ -3,12 +3,12 @@
 #include "kernels/nn/comm_internal.h"
 #include "kernels/nn/memory.h"
 
-size_t comm_type_size(enum us_comm_type type) {
-    return type == US_COMM_BF16 ? 2 : type == US_COMM_F64 ? 8 : 4;
+size_t comm_type_size(enum us_nn_comm_type type) {
+    return type == US_NN_COMM_BF16 ? 2 : type == US_NN_COMM_F64 ? 8 : 4;
 }
 
-size_t comm_wire_size(enum us_comm_type type) {
-    return type == US_COMM_F32_AS_BF16 ? 2 : comm_type_size(type);
+size_t comm_wire_size(enum us_nn_comm_type type) {
+    return type == US_NN_COMM_F32_AS_BF16 ? 2 : comm_type_size(type);
 }
 
 /* Round to nearest, ties to even; NaN stays NaN. */
@@ -61,18 +61,18 @@ static size_t share(size_t count, int rank, int world) {
 }
 
 /* parts[r] + at: what rank r has, as it travels. Sums into out, in the same form. */
-static void sum_parts(const struct comm_processes *c, enum us_comm_type type,
+static void sum_parts(const struct comm_processes *c, enum us_nn_comm_type type,
                       const char *const *parts, size_t values, char *out, float *wide) {
     const int world = c->comm.world;
-    if (type == US_COMM_F32) {
-        us_comm_tree((const float *const *)(const void *)parts, world, (float *)(void *)out,
-                     values);
-    } else if (type == US_COMM_F64) {
-        us_comm_tree_f64((const double *const *)(const void *)parts, world, (double *)(void *)out,
-                         values);
+    if (type == US_NN_COMM_F32) {
+        us_nn_comm_tree((const float *const *)(const void *)parts, world, (float *)(void *)out,
+                        values);
+    } else if (type == US_NN_COMM_F64) {
+        us_nn_comm_tree_f64((const double *const *)(const void *)parts, world,
+                            (double *)(void *)out, values);
     } else {
         enum { SOME = 1024 };
-        const float *wides[US_COMM_RANKS];
+        const float *wides[US_NN_COMM_RANKS];
         for (size_t at = 0; at < values; at += SOME) {
             const size_t some = values - at < SOME ? values - at : SOME;
             for (int r = 0; r < world; r++) {
@@ -80,20 +80,20 @@ static void sum_parts(const struct comm_processes *c, enum us_comm_type type,
                 widen((const uint16_t *)(const void *)parts[r] + at, own, some);
                 wides[r] = own;
             }
-            us_comm_tree(wides, world, wide, some);
+            us_nn_comm_tree(wides, world, wide, some);
             narrow(wide, (uint16_t *)(void *)out + at, some);
         }
     }
 }
 
 /* Everybody gets everything: one exchange, for what is small. */
-static bool reduce_small(struct comm_processes *c, char *wire, size_t count, enum us_comm_type type,
-                         float *wide) {
+static bool reduce_small(struct comm_processes *c, char *wire, size_t count,
+                         enum us_nn_comm_type type, float *wide) {
     const int world = c->comm.world, rank = c->comm.rank;
     const size_t bytes = count * comm_wire_size(type);
-    char all[US_COMM_RANKS][COMM_SMALL] __attribute__((aligned(64)));
-    const char *parts[US_COMM_RANKS];
-    struct comm_lane lanes[US_COMM_RANKS] = {0};
+    char all[US_NN_COMM_RANKS][COMM_SMALL] __attribute__((aligned(64)));
+    const char *parts[US_NN_COMM_RANKS];
+    struct comm_lane lanes[US_NN_COMM_RANKS] = {0};
     for (int r = 0; r < world; r++) {
         lanes[r] = (struct comm_lane){wire, bytes, all[r], bytes};
         parts[r] = all[r];
@@ -109,12 +109,12 @@ static bool reduce_small(struct comm_processes *c, char *wire, size_t count, enu
 /* Each rank sums its share of the buffer, then the shares go round. scratch: room for the world's
  * parts of one share, then for `wide`. */
 static bool reduce_shares(struct comm_processes *c, char *wire, size_t count,
-                          enum us_comm_type type, char *scratch, float *wide) {
+                          enum us_nn_comm_type type, char *scratch, float *wide) {
     const int world = c->comm.world, rank = c->comm.rank;
     const size_t size = comm_wire_size(type), first = share(count, rank, world);
     const size_t mine = share(count, rank + 1, world) - first;
-    const char *parts[US_COMM_RANKS];
-    struct comm_lane lanes[US_COMM_RANKS] = {0};
+    const char *parts[US_NN_COMM_RANKS];
+    struct comm_lane lanes[US_NN_COMM_RANKS] = {0};
     for (int r = 0; r < world; r++) {
         char *part = scratch + (size_t)r * mine * size;
         const size_t from = share(count, r, world), until = share(count, r + 1, world);
@@ -136,7 +136,7 @@ static bool reduce_shares(struct comm_processes *c, char *wire, size_t count,
 static bool reduce(struct comm_processes *c, const struct comm_request *q) {
     const size_t size = comm_wire_size(q->type), world = (size_t)c->comm.world;
     const size_t parts = ((q->count / world + 32) * size * world + 63) / 64 * 64;
-    const bool narrowed = q->type == US_COMM_F32_AS_BF16;
+    const bool narrowed = q->type == US_NN_COMM_F32_AS_BF16;
     const size_t wide = world * 1024 * sizeof(float);
     const bool small = q->count * size <= COMM_SMALL;
     if (!reserve(c, (small ? 0 : parts) + wide + (narrowed ? q->count * size : 0) + 64)) {
@@ -156,7 +156,7 @@ static bool reduce(struct comm_processes *c, const struct comm_request *q) {
 }
 
 static bool gather(struct comm_processes *c, const struct comm_request *q) {
-    struct comm_lane lanes[US_COMM_RANKS] = {0};
+    struct comm_lane lanes[US_NN_COMM_RANKS] = {0};
     char *whole = q->buffer, *own = whole + (size_t)c->comm.rank * q->count;
     memmove(own, q->part, q->count);
     for (int r = 0; r < c->comm.world; r++) {
@@ -166,7 +166,7 @@ static bool gather(struct comm_processes *c, const struct comm_request *q) {
 }
 
 static bool spread_out(struct comm_processes *c, const struct comm_request *q) {
-    struct comm_lane lanes[US_COMM_RANKS] = {0};
+    struct comm_lane lanes[US_NN_COMM_RANKS] = {0};
     for (int r = 0; r < c->comm.world; r++) {
         if (c->comm.rank == q->root) {
             lanes[r] = (struct comm_lane){.send = q->buffer, .send_bytes = q->count};

@@ -158,7 +158,7 @@ static void keep_time(struct comm_processes *c) {
 /* Polls everything once; `data` has an entry a rank, fd -1 where nothing is wanted. Returns false
  * once the group has failed. *woken: somebody wrote to the pipe. */
 static bool look(struct comm_processes *c, struct pollfd *data, bool *woken) {
-    struct pollfd all[2 * US_COMM_RANKS + 1];
+    struct pollfd all[2 * US_NN_COMM_RANKS + 1];
     const int world = c->comm.world;
     int wait = (int)(1000 * (c->beat_at - comm_clock()));
     wait = wait < 1 ? 1 : wait > 200 ? 200 : wait;
@@ -183,9 +183,9 @@ static bool look(struct comm_processes *c, struct pollfd *data, bool *woken) {
 }
 
 void comm_idle(struct comm_processes *c) {
-    struct pollfd none[US_COMM_RANKS];
+    struct pollfd none[US_NN_COMM_RANKS];
     bool woken = false;
-    for (int r = 0; r < US_COMM_RANKS; r++) {
+    for (int r = 0; r < US_NN_COMM_RANKS; r++) {
         none[r] = (struct pollfd){.fd = -1};
     }
     while (!woken && look(c, none, &woken)) {
@@ -298,8 +298,8 @@ static bool prepare(const struct comm_processes *c, const struct progress *progr
 }
 
 bool comm_exchange(struct comm_processes *c, const struct comm_lane *lanes, bool patient) {
-    struct progress progress[US_COMM_RANKS];
-    struct pollfd data[US_COMM_RANKS];
+    struct progress progress[US_NN_COMM_RANKS];
+    struct pollfd data[US_NN_COMM_RANKS];
     const double start = comm_clock();
     for (int r = 0; r < c->comm.world; r++) {
         progress[r] = (struct progress){.lane = &lanes[r], .moved = start};

@@ -13,7 +13,7 @@ enum comm_kind { COMM_REDUCE, COMM_GATHER, COMM_BROADCAST };
 
 struct comm_request {
     enum comm_kind kind;
-    enum us_comm_type type;
+    enum us_nn_comm_type type;
     const void *part;
     void *buffer;
     size_t count; /* values, or bytes */
@@ -44,8 +44,8 @@ struct comm_peer {
 };
 
 struct comm_processes {
-    struct us_comm comm;
-    struct comm_peer peers[US_COMM_RANKS];
+    struct us_nn_comm comm;
+    struct comm_peer peers[US_NN_COMM_RANKS];
     double silent_seconds, beat_at;
     _Atomic double late_seconds;
     int wake[2]; /* pipe: a request is queued, or the end is wanted */
@@ -85,8 +85,8 @@ void comm_linger(struct comm_processes *c);
 /* The collectives, on the thread. */
 bool comm_run(struct comm_processes *c, const struct comm_request *request);
 
-size_t comm_type_size(enum us_comm_type type);
+size_t comm_type_size(enum us_nn_comm_type type);
 /* Of what travels. */
-size_t comm_wire_size(enum us_comm_type type);
+size_t comm_wire_size(enum us_nn_comm_type type);
 
 #endif

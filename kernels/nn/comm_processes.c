@@ -9,7 +9,7 @@
 #include "kernels/nn/comm_internal.h"
 #include "kernels/nn/memory.h"
 
-static struct comm_processes *own(struct us_comm *comm) {
+static struct comm_processes *own(struct us_nn_comm *comm) {
     return (struct comm_processes *)comm;
 }
 
@@ -40,8 +40,8 @@ static bool submit(struct comm_processes *c, const struct comm_request *request)
     return fine;
 }
 
-static bool all_reduce(struct us_comm *comm, void *buffer, size_t count, enum us_comm_type type,
-                       void *stream) {
+static bool all_reduce(struct us_nn_comm *comm, void *buffer, size_t count,
+                       enum us_nn_comm_type type, void *stream) {
     (void)stream;
     return count == 0 ||
            submit(own(comm),
@@ -49,7 +49,7 @@ static bool all_reduce(struct us_comm *comm, void *buffer, size_t count, enum us
                       .kind = COMM_REDUCE, .type = type, .buffer = buffer, .count = count});
 }
 
-static bool all_gather(struct us_comm *comm, const void *part, void *whole, size_t bytes,
+static bool all_gather(struct us_nn_comm *comm, const void *part, void *whole, size_t bytes,
                        void *stream) {
     (void)stream;
     return submit(
@@ -57,14 +57,14 @@ static bool all_gather(struct us_comm *comm, const void *part, void *whole, size
         &(struct comm_request){.kind = COMM_GATHER, .part = part, .buffer = whole, .count = bytes});
 }
 
-static bool broadcast(struct us_comm *comm, void *buffer, size_t bytes, int root, void *stream) {
+static bool broadcast(struct us_nn_comm *comm, void *buffer, size_t bytes, int root, void *stream) {
     (void)stream;
     return submit(own(comm),
                   &(struct comm_request){
                       .kind = COMM_BROADCAST, .buffer = buffer, .count = bytes, .root = root});
 }
 
-static bool wait_all(struct us_comm *comm, void *stream) {
+static bool wait_all(struct us_nn_comm *comm, void *stream) {
     (void)stream;
     struct comm_processes *c = own(comm);
     const double start = comm_clock();
@@ -79,11 +79,11 @@ static bool wait_all(struct us_comm *comm, void *stream) {
     return fine;
 }
 
-static void allow(struct us_comm *comm, double seconds) {
+static void allow(struct us_nn_comm *comm, double seconds) {
     atomic_store(&own(comm)->late_seconds, seconds);
 }
 
-static void abort_group(struct us_comm *comm, const char *why) {
+static void abort_group(struct us_nn_comm *comm, const char *why) {
     struct comm_processes *c = own(comm);
     pthread_mutex_lock(&c->lock);
     snprintf(c->wanted_abort, sizeof c->wanted_abort, "rank %d ends the training: %s", comm->rank,
@@ -137,7 +137,7 @@ static void *talk(void *context) {
     return NULL;
 }
 
-static void destroy(struct us_comm *comm) {
+static void destroy(struct us_nn_comm *comm) {
     struct comm_processes *c = own(comm);
     pthread_mutex_lock(&c->lock);
     c->closing = true;
@@ -160,10 +160,10 @@ static void destroy(struct us_comm *comm) {
     us_nn_free(c);
 }
 
-static const struct us_comm_calls calls = {all_reduce, all_gather,  broadcast, wait_all,
-                                           allow,      abort_group, destroy};
+static const struct us_nn_comm_calls calls = {all_reduce, all_gather,  broadcast, wait_all,
+                                              allow,      abort_group, destroy};
 
-static void close_sockets(const struct us_comm_processes_config *config) {
+static void close_sockets(const struct us_nn_comm_processes_config *config) {
     for (int r = 0; r < config->world; r++) {
         if (r != config->rank) {
             close(config->data[r]);
@@ -182,10 +182,10 @@ static bool start_thread(struct comm_processes *c) {
     return c->thread_runs;
 }
 
-enum us_nn_status us_comm_processes_create(const struct us_comm_processes_config *config,
-                                           struct us_comm **comm) {
+enum us_nn_status us_nn_comm_processes_create(const struct us_nn_comm_processes_config *config,
+                                              struct us_nn_comm **comm) {
     *comm = NULL;
-    if (config->world < 1 || config->world > US_COMM_RANKS || config->rank < 0 ||
+    if (config->world < 1 || config->world > US_NN_COMM_RANKS || config->rank < 0 ||
         config->rank >= config->world) {
         return US_NN_BAD_CONFIG;
     }
@@ -195,7 +195,7 @@ enum us_nn_status us_comm_processes_create(const struct us_comm_processes_config
         close_sockets(config);
         return US_NN_NO_MEMORY;
     }
-    c->comm = (struct us_comm){.calls = &calls, .rank = config->rank, .world = config->world};
+    c->comm = (struct us_nn_comm){.calls = &calls, .rank = config->rank, .world = config->world};
     c->silent_seconds = config->silent_seconds;
     atomic_store(&c->late_seconds, config->late_seconds);
     for (int r = 0; r < config->world; r++) {

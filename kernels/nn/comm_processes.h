@@ -10,15 +10,16 @@
 #include "kernels/nn/comm.h"
 #include "kernels/nn/status.h"
 
-struct us_comm_processes_config {
-    int rank, world;                              /* world 1 to US_COMM_RANKS */
-    int data[US_COMM_RANKS], hear[US_COMM_RANKS]; /* stream sockets by rank, own -1; taken over */
-    double silent_seconds; /* a rank that is not heard of for so long is gone */
-    double late_seconds;   /* a rank that lives but takes no part for so long is late */
+struct us_nn_comm_processes_config {
+    int rank, world; /* world 1 to US_NN_COMM_RANKS */
+    int data[US_NN_COMM_RANKS],
+        hear[US_NN_COMM_RANKS]; /* stream sockets by rank, own -1; taken over */
+    double silent_seconds;      /* a rank that is not heard of for so long is gone */
+    double late_seconds;        /* a rank that lives but takes no part for so long is late */
 };
 
 /* On failure the sockets are closed too. */
-enum us_nn_status us_comm_processes_create(const struct us_comm_processes_config *config,
-                                           struct us_comm **comm);
+enum us_nn_status us_nn_comm_processes_create(const struct us_nn_comm_processes_config *config,
+                                              struct us_nn_comm **comm);
 
 #endif

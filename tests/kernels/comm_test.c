@@ -15,7 +15,7 @@
 #include "tests/support/check.h"
 
 struct member {
-    struct us_comm *comm;
+    struct us_nn_comm *comm;
     void (*act)(struct member *);
     pthread_t thread;
     size_t count;
@@ -41,11 +41,11 @@ static void nap(int milliseconds) {
 }
 
 static void join_all(struct group *g, int world, double silent, double late) {
-    struct us_comm_processes_config config[8];
+    struct us_nn_comm_processes_config config[8];
     memset(g, 0, sizeof *g);
     g->world = world;
     for (int r = 0; r < world; r++) {
-        config[r] = (struct us_comm_processes_config){
+        config[r] = (struct us_nn_comm_processes_config){
             .rank = r, .world = world, .silent_seconds = silent, .late_seconds = late};
     }
     for (int a = 0; a < world; a++) {
@@ -60,7 +60,7 @@ static void join_all(struct group *g, int world, double silent, double late) {
         }
     }
     for (int r = 0; r < world; r++) {
-        assert_int_equal(us_comm_processes_create(&config[r], &g->members[r].comm), 0);
+        assert_int_equal(us_nn_comm_processes_create(&config[r], &g->members[r].comm), 0);
     }
 }
 
@@ -82,7 +82,7 @@ static void act_all(struct group *g, void (*act)(struct member *)) {
 }
 
 static void leave(struct member *m) {
-    us_comm_destroy(m->comm);
+    us_nn_comm_destroy(m->comm);
     free(m->values);
 }
 
@@ -121,7 +121,7 @@ static void reduce_queue(struct member *m) {
         fill(m, counts[k]);
         all[k] = m->values;
         nap((m->comm->rank * 7 + (int)m->seed) % 5);
-        m->fine &= m->comm->calls->all_reduce(m->comm, all[k], counts[k], US_COMM_F32, NULL);
+        m->fine &= m->comm->calls->all_reduce(m->comm, all[k], counts[k], US_NN_COMM_F32, NULL);
     }
     m->fine &= m->comm->calls->wait(m->comm, NULL);
     for (size_t k = 0; k < COUNTS; k++) {
@@ -167,7 +167,7 @@ static float widened(uint16_t half) {
 
 static void reduce_types(struct member *m) {
     enum { N = 9000 };
-    const struct us_comm_calls *calls = m->comm->calls;
+    const struct us_nn_comm_calls *calls = m->comm->calls;
     const int rank = m->comm->rank;
     double doubles[3] = {1.0 / 3, rank, 1e300};
     uint16_t *halves = malloc(N * sizeof *halves);
@@ -175,9 +175,9 @@ static void reduce_types(struct member *m) {
     for (size_t i = 0; i < N; i++) {
         halves[i] = narrowed(m->values[i]);
     }
-    m->fine = calls->all_reduce(m->comm, doubles, 3, US_COMM_F64, NULL) &&
-              calls->all_reduce(m->comm, halves, N, US_COMM_BF16, NULL) &&
-              calls->all_reduce(m->comm, m->values, N, US_COMM_F32_AS_BF16, NULL) &&
+    m->fine = calls->all_reduce(m->comm, doubles, 3, US_NN_COMM_F64, NULL) &&
+              calls->all_reduce(m->comm, halves, N, US_NN_COMM_BF16, NULL) &&
+              calls->all_reduce(m->comm, m->values, N, US_NN_COMM_F32_AS_BF16, NULL) &&
               calls->wait(m->comm, NULL);
     m->fine = m->fine && doubles[0] == (1.0 / 3 + 1.0 / 3) + 1.0 / 3 && doubles[1] == 3.0 &&
               doubles[2] == 3e300;
@@ -204,13 +204,13 @@ static void test_other_types(void **state) {
 }
 
 static void hand_round(struct member *m) {
-    const struct us_comm_calls *calls = m->comm->calls;
+    const struct us_nn_comm_calls *calls = m->comm->calls;
     char part[1000], whole[4][1000], order[77];
     memset(part, 'a' + m->comm->rank, sizeof part);
     memset(order, m->comm->rank == 2 ? 'x' : '-', sizeof order);
     m->fine = calls->all_gather(m->comm, part, whole, sizeof part, NULL) &&
               calls->broadcast(m->comm, order, sizeof order, 2, NULL) &&
-              calls->wait(m->comm, NULL) && us_comm_barrier(m->comm);
+              calls->wait(m->comm, NULL) && us_nn_comm_barrier(m->comm);
     for (int r = 0; r < 4; r++) {
         m->fine = m->fine && whole[r][0] == 'a' + r && whole[r][999] == 'a' + r;
     }
@@ -232,7 +232,7 @@ static void test_gather_and_broadcast(void **state) {
 static void reduce_nan(struct member *m) {
     fill(m, 20000);
     m->values[11111] = m->comm->rank == 1 ? (float)NAN : 1;
-    m->fine = m->comm->calls->all_reduce(m->comm, m->values, 20000, US_COMM_F32_AS_BF16, NULL) &&
+    m->fine = m->comm->calls->all_reduce(m->comm, m->values, 20000, US_NN_COMM_F32_AS_BF16, NULL) &&
               m->comm->calls->wait(m->comm, NULL) && isnan(m->values[11111]) &&
               !isnan(m->values[11110]);
 }
@@ -249,7 +249,7 @@ static void test_not_finite_reaches_all(void **state) {
 static void reduce_and_time(struct member *m) {
     const double start = now();
     fill(m, 50000);
-    m->fine = m->comm->calls->all_reduce(m->comm, m->values, m->count, US_COMM_F32, NULL) &&
+    m->fine = m->comm->calls->all_reduce(m->comm, m->values, m->count, US_NN_COMM_F32, NULL) &&
               m->comm->calls->wait(m->comm, NULL);
     m->seconds = now() - start;
 }
@@ -298,7 +298,7 @@ static void test_abort_reaches_all(void **state) {
 static void test_silent_and_dead_ranks_are_named(void **state) {
     (void)state;
     for (int dead = 0; dead < 2; dead++) {
-        struct us_comm_processes_config config = {
+        struct us_nn_comm_processes_config config = {
             .rank = 0, .world = 2, .silent_seconds = 0.6, .late_seconds = 20};
         int data[2], hear[2];
         assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, data), 0);
@@ -306,7 +306,7 @@ static void test_silent_and_dead_ranks_are_named(void **state) {
         config.data[1] = data[0];
         config.hear[1] = hear[0];
         struct group g = {.world = 2};
-        assert_int_equal(us_comm_processes_create(&config, &g.members[0].comm), 0);
+        assert_int_equal(us_nn_comm_processes_create(&config, &g.members[0].comm), 0);
         if (dead) {
             close(data[1]);
             close(hear[1]);
@@ -323,7 +323,7 @@ static void test_silent_and_dead_ranks_are_named(void **state) {
 
 static void different_sizes(struct member *m) {
     fill(m, m->comm->rank == 1 ? 6000 : 5000);
-    m->fine = m->comm->calls->all_reduce(m->comm, m->values, m->count, US_COMM_F32, NULL) &&
+    m->fine = m->comm->calls->all_reduce(m->comm, m->values, m->count, US_NN_COMM_F32, NULL) &&
               m->comm->calls->wait(m->comm, NULL);
 }
 
@@ -340,7 +340,7 @@ static void test_ranks_out_of_step(void **state) {
 /* Foreign bytes end the group and nothing else. */
 static void test_foreign_bytes(void **state) {
     (void)state;
-    struct us_comm_processes_config config = {
+    struct us_nn_comm_processes_config config = {
         .rank = 0, .world = 2, .silent_seconds = 20, .late_seconds = 20};
     int data[2], hear[2];
     char noise[600];
@@ -350,7 +350,7 @@ static void test_foreign_bytes(void **state) {
     config.data[1] = data[0];
     config.hear[1] = hear[0];
     struct group g = {.world = 2};
-    assert_int_equal(us_comm_processes_create(&config, &g.members[0].comm), 0);
+    assert_int_equal(us_nn_comm_processes_create(&config, &g.members[0].comm), 0);
     assert_int_equal(write(data[1], noise, sizeof noise), sizeof noise);
     reduce_and_time(&g.members[0]);
     all_but_last_fail(&g, "rank 1 is at another operation");
