@@ -7,7 +7,7 @@
  *
  * Layout: activations [n][height][width][channels], weights [out][kernel_h][kernel_w][in], all
  * dense, of `type`; bias [out] always f32. Sums are f32. Every pointer is 16-byte aligned device
- * memory. With bf16, channels must be multiples of 8.
+ * memory. Channels are multiples of 8.
  *
  * With leaky(v) = v > 0 ? v : slope v, and x read as 0 outside the image:
  *
@@ -69,7 +69,8 @@ struct us_conv_plan;
  * be here: plans can then be made but not run, and the first one that cuDNN offers is taken.
  * `cache_folder` (NULL: remember nothing) is made when it is missing; what lies in it and is
  * damaged, or was made for another device or library, is ignored and made again. Several processes
- * may share it. A planner is used by one thread at a time. */
+ * may share it. A planner is used by one thread at a time. After a failure *planner holds the
+ * problem, or is NULL; destroy it. */
 enum us_nn_status us_conv_planner_create(int device, const char *device_json,
                                          const char *cache_folder,
                                          struct us_conv_planner **planner);
@@ -85,8 +86,7 @@ void us_conv_plan_destroy(struct us_conv_plan *plan); /* NULL is fine */
 /* Bytes that us_conv_plan_run may overwrite; plans that run one after another may share them. */
 size_t us_conv_plan_workspace(const struct us_conv_plan *plan);
 
-/* What the op's formula does not name is ignored and may be NULL. No buffer may overlap `out`, but
- * `residual` may be `out`. */
+/* What the op's formula does not name is ignored and may be NULL. No buffer may overlap `out`. */
 struct us_conv_buffers {
     const void *x, *w, *dy, *residual;
     const float *bias;

@@ -66,10 +66,19 @@ list(FILTER us_cuda_c EXCLUDE REGEX "/load\\.c$")
 file(GLOB_RECURSE us_cuda_cu CONFIGURE_DEPENDS kernels/*.cu)
 # What the module shares with the program: none of these calls oneDNN.
 set(us_cuda_shared kernels/nn/memory.c kernels/nn/status.c)
-add_library(us_cuda SHARED ${us_cuda_c} ${us_cuda_cu} ${us_cuda_shared})
-target_link_libraries(us_cuda PRIVATE us_options us_cuda_options CUDA::cudart_static ${CUDNN_LIBRARY} ${NCCL_LIBRARY} Threads::Threads m)
+# One set of objects: the module, and a static library for tests of its insides.
+add_library(us_cuda_parts OBJECT ${us_cuda_c} ${us_cuda_cu} ${us_cuda_shared})
+target_link_libraries(us_cuda_parts PUBLIC us_options us_cuda_options CUDA::cudart_static ${CUDNN_LIBRARY} ${NCCL_LIBRARY}
+  Threads::Threads m)
+set_target_properties(us_cuda_parts PROPERTIES POSITION_INDEPENDENT_CODE ON C_VISIBILITY_PRESET hidden
+  CXX_VISIBILITY_PRESET hidden CUDA_VISIBILITY_PRESET hidden)
+add_library(us_cuda_static STATIC EXCLUDE_FROM_ALL $<TARGET_OBJECTS:us_cuda_parts>)
+target_link_libraries(us_cuda_static PUBLIC us_options us_cuda_options CUDA::cudart_static ${CUDNN_LIBRARY} ${NCCL_LIBRARY}
+  Threads::Threads m)
+set_target_properties(us_cuda_static PROPERTIES LINKER_LANGUAGE CXX)
+add_library(us_cuda SHARED $<TARGET_OBJECTS:us_cuda_parts>)
+target_link_libraries(us_cuda PRIVATE us_options CUDA::cudart_static ${CUDNN_LIBRARY} ${NCCL_LIBRARY} Threads::Threads m)
 target_link_options(us_cuda PRIVATE LINKER:--version-script=${CMAKE_CURRENT_SOURCE_DIR}/kernels/cuda/module.map
   LINKER:--no-undefined LINKER:--as-needed)
-set_target_properties(us_cuda PROPERTIES OUTPUT_NAME understudy_cuda LINKER_LANGUAGE CXX C_VISIBILITY_PRESET hidden
-  CXX_VISIBILITY_PRESET hidden CUDA_VISIBILITY_PRESET hidden LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}
-  LINK_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/kernels/cuda/module.map)
+set_target_properties(us_cuda PROPERTIES OUTPUT_NAME understudy_cuda LINKER_LANGUAGE CXX LIBRARY_OUTPUT_DIRECTORY
+  ${CMAKE_BINARY_DIR} LINK_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/kernels/cuda/module.map)
