@@ -61,6 +61,8 @@ struct us_conv_desc {
 /* Fills output size and paddings for "same": out = ceil(in / stride), an odd total has the extra
  * row or column at the end. */
 void us_conv_desc_same(struct us_conv_desc *desc);
+/* NULL when the numbers can be those of a convolution, else one clause. */
+const char *us_conv_desc_problem(const struct us_conv_desc *desc);
 
 struct us_conv_planner;
 struct us_conv_plan;
@@ -106,7 +108,7 @@ struct us_conv_plan_info {
     int candidates;     /* that were finalised; 0 when cached */
     float microseconds; /* of the chosen one when it was timed; 0: never timed */
 };
-struct us_conv_plan_info us_conv_plan_info(const struct us_conv_plan *plan);
+struct us_conv_plan_info us_conv_plan_describe(const struct us_conv_plan *plan);
 
 #ifdef __cplusplus
 }

@@ -106,7 +106,7 @@ static void every_layer_has_a_plan(struct us_conv_planner *planner, int resoluti
         struct us_conv_desc desc = descs[i / 3];
         desc.op = (enum us_conv_op)(i % 3);
         struct us_conv_plan *plan = plan_of(planner, &desc);
-        assert_int_equal(us_conv_plan_info(plan).candidates, 1);
+        assert_int_equal(us_conv_plan_describe(plan).candidates, 1);
         assert_true(us_conv_plan_workspace(plan) <= (size_t)1 << 30);
         us_conv_plan_destroy(plan);
     }
@@ -191,7 +191,7 @@ static void what_cannot_be_is_refused(void **state) {
 
 static bool cached(struct us_conv_planner *planner, const struct us_conv_desc *desc) {
     struct us_conv_plan *plan = plan_of(planner, desc);
-    const struct us_conv_plan_info info = us_conv_plan_info(plan);
+    const struct us_conv_plan_info info = us_conv_plan_describe(plan);
     assert_int_equal(info.cached, info.candidates == 0);
     us_conv_plan_destroy(plan);
     return info.cached;
