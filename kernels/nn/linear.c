@@ -72,7 +72,7 @@ static enum us_nn_status bind_forward(struct nn_net *net, struct nn_linear *c) {
     status = status
                  ? status
                  : nn_call_bind(net, call, DNNL_ARG_DST, output, nn_net_at(net, c->output->value));
-    if (!status && c->residual) {
+    if (!status && c->residual && !c->bare) {
         status = nn_call_bind(net, call, DNNL_ARG_ATTR_MULTIPLE_POST_OP(0) | DNNL_ARG_SRC_1, output,
                               nn_net_at(net, c->residual->value));
     }
@@ -144,8 +144,14 @@ static enum us_nn_status linear_bind(struct nn_net *net, struct nn_op *op) {
 
 static enum us_nn_status linear_forward(struct nn_net *net, struct nn_op *op) {
     struct nn_linear *c = (struct nn_linear *)op;
-    const enum us_nn_status status = nn_call_run(net, &c->load_forward);
-    return status ? status : nn_call_run(net, &c->forward);
+    enum us_nn_status status = nn_call_run(net, &c->load_forward);
+    status = status ? status : nn_call_run(net, &c->forward);
+    if (!status && c->bare && (c->residual || c->slope < 1)) {
+        nn_slope_forward(nn_net_at(net, c->output->value),
+                         c->residual ? nn_net_at(net, c->residual->value) : NULL, c->slope,
+                         nn_tensor_elements(c->output));
+    }
+    return status;
 }
 
 /* The gradient before the leaky ReLU, in place of the first gradient of the output. */
@@ -174,6 +180,16 @@ static enum us_nn_status linear_backward(struct nn_net *net, struct nn_op *op) {
     return status ? status : nn_call_run(net, &c->data);
 }
 
+void nn_linear_release_descs(struct nn_linear *c) {
+    dnnl_primitive_desc_t *descs[] = {&c->forward_desc, &c->data_desc, &c->weights_desc};
+    for (size_t i = 0; i < sizeof descs / sizeof *descs; i++) {
+        if (*descs[i]) {
+            dnnl_primitive_desc_destroy(*descs[i]);
+        }
+        *descs[i] = NULL;
+    }
+}
+
 static void linear_release(struct nn_op *op) {
     struct nn_linear *c = (struct nn_linear *)op;
     struct nn_call *calls[] = {&c->forward,      &c->data,      &c->weights,
@@ -181,12 +197,7 @@ static void linear_release(struct nn_op *op) {
     for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) {
         nn_call_release(calls[i]);
     }
-    dnnl_primitive_desc_t descs[] = {c->forward_desc, c->data_desc, c->weights_desc};
-    for (size_t i = 0; i < sizeof descs / sizeof *descs; i++) {
-        if (descs[i]) {
-            dnnl_primitive_desc_destroy(descs[i]);
-        }
-    }
+    nn_linear_release_descs(c);
 }
 
 const struct nn_op_type nn_linear_type = {linear_bind, linear_forward, linear_backward,

@@ -13,6 +13,7 @@ struct nn_linear {
     struct nn_weight *weight;
     float slope;
     bool slope_after; /* as in struct nn_conv_options */
+    bool bare;        /* forward's primitive makes W x + b: residual and slope follow in a pass */
     dnnl_primitive_desc_t forward_desc;
     dnnl_primitive_desc_t weights_desc;          /* only when training */
     dnnl_primitive_desc_t data_desc;             /* NULL when the input needs no gradient */
@@ -24,6 +25,8 @@ struct nn_linear {
 };
 
 extern const struct nn_op_type nn_linear_type;
+
+void nn_linear_release_descs(struct nn_linear *linear);
 
 /* The end of building: the primitives are described (or status says why not) and input, output
  * and weight are set. Places the weight and plans the buffers; returns the output. */

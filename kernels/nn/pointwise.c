@@ -67,6 +67,14 @@ void nn_shuffle_backward(dnnl_data_type_t type, const void *gradient, const void
     TYPED(shuffle_backward, gradient, more, y, slope, x_gradient, shape);
 }
 
+void nn_slope_forward(float *y, const float *more, float slope, size_t count) {
+#pragma omp parallel for simd schedule(static)
+    for (size_t i = 0; i < count; i++) {
+        const float sum = more ? y[i] + more[i] : y[i];
+        y[i] = sum > 0 ? sum : sum * slope;
+    }
+}
+
 void nn_norm_forward(dnnl_data_type_t type, const void *x, void *y, float *scales, int n,
                      size_t count, size_t real) {
     TYPED(norm_forward, x, y, scales, n, count, real);

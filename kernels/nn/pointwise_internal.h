@@ -11,6 +11,8 @@ struct nn_shuffle_shape {
     int n, channels, h, w, block;
 };
 
+/* y = leaky ReLU of (y + more), in place; more may be NULL. */
+void nn_slope_forward(float *y, const float *more, float slope, size_t count);
 /* gradient = (gradient + more) * (y > 0 ? 1 : slope), in place; more may be NULL. */
 void nn_slope_backward(dnnl_data_type_t type, void *gradient, const void *more, const void *y,
                        float slope, size_t count);

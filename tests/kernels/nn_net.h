@@ -164,7 +164,7 @@ static void compare(struct small_net *s, float *at, const float *gradient, int c
     assert_true(5 * compared >= tried);
 }
 
-static void small_check(struct small_net *s, bool kinks, double tolerance) {
+__attribute__((unused)) static void small_check(struct small_net *s, bool kinks, double tolerance) {
     small_backward(s);
     compare(s, s->values, s->value_gradients, s->inputs, kinks, tolerance);
     compare(s, s->flat, s->flat_gradients, (int)s->params.layout.count, kinks, tolerance);
