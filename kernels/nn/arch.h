@@ -10,10 +10,12 @@
  *   image     up(8d) res up(4d) res up(2d) res, conv(1, 1, 3), sigmoid; double: conv(1, 1, 3) and
  *             three conv(3, 1, 3), concatenated, depth-to-space, sigmoid
  *   mask      up(8m) up(4m) up(2m), double: up(m); conv(1, 1, 1), sigmoid
+ * Deeper: res(e) after the first down, down(8e) and res(8e) after the last; the inter has no up;
+ * the decoders start with one more up(8d) res and up(8m). Cosine: x cos x for every leaky ReLU.
  * Depth-to-space takes channel (2 dy + dx) C + c of the input to channel c at (2y + dy, 2x + dx).
  * "Same" padding of an even total is symmetric; an odd one has the extra row or column at the end.
  * Weights start glorot uniform, biases 0. The architecture is the published one of the face
- * replacement field ("df", options "u" = likeness and "d" = double). */
+ * replacement field ("df", options "u" = likeness, "d" = double, "t" = deeper, "c" = cosine). */
 #ifndef US_KERNELS_NN_ARCH_H
 #define US_KERNELS_NN_ARCH_H
 
@@ -31,6 +33,8 @@ struct us_nn_arch {
     enum us_nn_family family;
     bool likeness;                            /* option u */
     bool doubled;                             /* option d */
+    bool deeper;                              /* option t */
+    bool cosine;                              /* option c */
     int resolution;                           /* 32 to 640, a multiple of 16 (32 when doubled) */
     int ae_dims, e_dims, d_dims, d_mask_dims; /* 4 to 1024 each */
 };
@@ -41,7 +45,8 @@ const char *us_nn_arch_problem(const struct us_nn_arch *arch);
 /* How many identities it has a decoder (or a code) for: 2, more for some. */
 int us_nn_arch_identities(const struct us_nn_arch *arch);
 
-/* "df", "df-u", "df-d", "df-ud". parse sets family and options only; false: no such name. */
+/* "df", "df-u", "df-d", "df-ud", ... with the letters in the order u d t c. parse sets family and
+ * options only; false: no such name. */
 const char *us_nn_arch_name(const struct us_nn_arch *arch);
 bool us_nn_arch_parse(const char *name, struct us_nn_arch *arch);
 

@@ -2,29 +2,34 @@
 #ifndef US_KERNELS_NN_ARCH_INTERNAL_H
 #define US_KERNELS_NN_ARCH_INTERNAL_H
 
-#include "kernels/nn/net_internal.h"
-
-/* What a decoder makes: planes in [n][3][R][R] and [n][1][R][R]. */
-struct nn_outputs {
-    struct nn_tensor *image, *mask;
-};
+#include "kernels/nn/graph.h"
 
 struct nn_family {
-    /* Appends the slices with nn_layout_conv and nn_layout_dense. */
-    void (*layout)(const struct us_nn_arch *arch, struct us_nn_layout *layout);
-    /* Adds the network after `input`, planes of faces. Training: the first half of the batch is the
-     * source's, the second the destination's, each through its own decoder. Inference: the whole
-     * batch through both, whose operations carry their side. */
-    void (*build)(struct nn_net *net, const struct us_nn_arch *arch, struct nn_tensor *input,
-                  struct nn_outputs outputs[2]);
+    /* (optional) what us_nn_arch_problem says beyond the ranges of all families */
+    const char *(*problem)(const struct us_nn_arch *arch);
+    /* Adds the network of one face after its input; sets graph->outputs and graph->code. */
+    void (*build)(struct nn_graph *graph, const struct us_nn_arch *arch);
 };
 
 extern const struct nn_family nn_df_family;
 
-const struct nn_family *nn_family_of(const struct us_nn_arch *arch);
+/* What df and liae share: arch.h says what each is made of. All return nodes of the graph. */
+struct nn_layer_name nn_layer_name(const char *format, const char *prefix, int number);
+int nn_arch_encoder(struct nn_graph *graph, const struct us_nn_arch *arch, int faces);
+/* `channels` of the code, under the layer names PREFIX.dense1, .dense2 and .upscale. */
+int nn_arch_inter(struct nn_graph *graph, const struct us_nn_arch *arch, int x, const char *prefix,
+                  int channels);
+struct nn_arch_outputs {
+    int image, mask;
+};
+struct nn_arch_outputs nn_arch_decoder(struct nn_graph *graph, const struct us_nn_arch *arch,
+                                       int code, const char *prefix);
 
 /* Both append name.weight and name.bias. */
-void nn_layout_conv(struct us_nn_layout *layout, const char *name, int out, int in, int kernel);
-void nn_layout_dense(struct us_nn_layout *layout, const char *name, int out, int in);
+enum us_nn_status nn_layout_conv(struct us_nn_layout *layout, const char *name, int out, int in,
+                                 int kernel);
+enum us_nn_status nn_layout_dense(struct us_nn_layout *layout, const char *name, int out, int in);
+/* The layers of a graph in the order of their first use. */
+enum us_nn_status nn_layout_of_graph(struct us_nn_layout *layout, const struct nn_graph *graph);
 
 #endif

@@ -50,11 +50,28 @@ static enum us_nn_status describe_backward(struct nn_net *net, struct nn_linear 
                                                        net->params->engine, d->forward_desc));
 }
 
+static enum us_nn_status set_slope(dnnl_primitive_attr_t attr, float slope) {
+    dnnl_post_ops_t ops = NULL;
+    if (slope >= 1) {
+        return US_NN_OK;
+    }
+    enum us_nn_status status = nn_dnnl(dnnl_post_ops_create(&ops));
+    if (!status) {
+        status = nn_dnnl(dnnl_post_ops_append_eltwise(ops, 1, dnnl_eltwise_relu, slope, 0));
+    }
+    if (!status) {
+        status = nn_dnnl(dnnl_primitive_attr_set_post_ops(attr, ops));
+    }
+    dnnl_post_ops_destroy(ops);
+    return status;
+}
+
 static enum us_nn_status describe_all(struct nn_net *net, struct nn_linear *d) {
     struct shapes shapes = {0};
     dnnl_primitive_attr_t attr = NULL;
     enum us_nn_status status = describe(net, d, &shapes);
     status = status ? status : nn_attributes(&attr);
+    status = status ? status : set_slope(attr, d->slope);
     status = status ? status : describe_forward(net, d, &shapes, attr);
     if (!status && net->training) {
         status = describe_backward(net, d, &shapes, attr);
@@ -64,7 +81,7 @@ static enum us_nn_status describe_all(struct nn_net *net, struct nn_linear *d) {
 }
 
 struct nn_tensor *nn_dense(struct nn_net *net, struct nn_tensor *input, struct nn_weight *weight,
-                           int channels, int size) {
+                           int channels, int size, float slope) {
     struct nn_linear *d = input && weight ? nn_net_op(net, &nn_linear_type, sizeof *d) : NULL;
     if (!d) {
         net->status = net->status ? net->status : US_NN_FAILED;
@@ -72,7 +89,7 @@ struct nn_tensor *nn_dense(struct nn_net *net, struct nn_tensor *input, struct n
     }
     d->input = input;
     d->weight = weight;
-    d->slope = 1;
+    d->slope = slope;
     d->output = size > 0 ? nn_net_tensor(net, NN_BLOCKED, input->n, channels, size, size, false)
                          : nn_net_tensor(net, NN_FLAT, input->n, channels, 1, 1, false);
     return d->output ? nn_linear_finish(net, d, describe_all(net, d)) : NULL;

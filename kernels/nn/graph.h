@@ -52,7 +52,8 @@ struct nn_node {
     int inputs[2]; /* nodes, or -1 */
     int residual;  /* NN_CONV: a node added before the activation, or -1 */
     int units, first_unit;
-    int c, h, w; /* of the output */
+    bool differentiable; /* NN_INPUT: its gradient is wanted */
+    int c, h, w;         /* of the output */
     int kernel, stride;
     enum nn_activation activation;
     float slope;                                 /* of NN_LEAKY for x < 0 */

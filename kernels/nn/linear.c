@@ -201,13 +201,14 @@ static void linear_release(struct nn_op *op) {
 }
 
 const struct nn_op_type nn_linear_type = {linear_bind, linear_forward, linear_backward,
-                                          linear_release};
+                                          linear_release, 2};
 
 struct nn_tensor *nn_linear_finish(struct nn_net *net, struct nn_linear *c,
                                    enum us_nn_status status) {
     status = status ? status : place(net, c);
     if (!status) {
         c->output->producer = &c->op;
+        c->op.output = c->output;
         c->output->residual = c->residual;
         plan_buffers(net, c);
     }

@@ -2,14 +2,12 @@
 
 #include <omp.h>
 
+#include "kernels/nn/lower_internal.h"
 #include "kernels/nn/memory.h"
-#include "kernels/nn/trainer_internal.h"
 
 struct us_nn_model {
     struct nn_params params;
-    struct nn_net net;
-    struct nn_tensor *input;
-    struct nn_outputs outputs[2];
+    struct nn_network net;
     float *weights;
     int threads;
 };
@@ -20,12 +18,9 @@ static enum us_nn_status build(struct us_nn_model *m, const struct us_nn_arch *a
     if (status) {
         return status;
     }
-    nn_net_init(&m->net, &m->params, false, false);
-    m->input = nn_net_image(&m->net, batch, 3, arch->resolution, arch->resolution);
-    nn_net_use_value(&m->net, m->input, 0);
-    nn_family_of(arch)->build(&m->net, arch, m->input, m->outputs);
-    if (m->net.status) {
-        return m->net.status;
+    status = nn_network_init(&m->net, &m->params, arch, false, batch, false);
+    if (status) {
+        return status;
     }
     m->weights = us_nn_alloc(m->params.arena_count * sizeof *m->weights);
     return m->weights ? US_NN_OK : US_NN_NO_MEMORY;
@@ -43,7 +38,7 @@ enum us_nn_status us_nn_model_create(const struct us_nn_arch *arch, const float 
     }
     m->threads = threads;
     enum us_nn_status status = build(m, arch, batch);
-    status = status ? status : nn_net_bind(&m->net, m->weights, NULL);
+    status = status ? status : nn_net_bind(&m->net.net, m->weights, NULL);
     status = status ? status : nn_params_import(&m->params, parameters, m->weights);
     if (status) {
         us_nn_model_destroy(m);
@@ -55,7 +50,7 @@ enum us_nn_status us_nn_model_create(const struct us_nn_arch *arch, const float 
 
 void us_nn_model_destroy(struct us_nn_model *m) {
     if (m) {
-        nn_net_finish(&m->net);
+        nn_net_finish(&m->net.net);
         nn_params_finish(&m->params);
         us_nn_free(m->weights);
         us_nn_free(m);
@@ -65,5 +60,5 @@ void us_nn_model_destroy(struct us_nn_model *m) {
 enum us_nn_status us_nn_model_infer(struct us_nn_model *m, enum us_nn_side decoder,
                                     const float *faces, int count, float *images, float *masks) {
     omp_set_num_threads(m->threads);
-    return nn_infer(&m->net, m->input, m->outputs, decoder, faces, count, images, masks);
+    return nn_network_infer(&m->net, (int)decoder, faces, count, images, masks);
 }

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "kernels/nn/memory.h"
+#include "kernels/nn/pointwise_internal.h"
 
 int nn_forward_moment(const struct nn_op *op) {
     return 1 + op->index;
@@ -26,7 +27,7 @@ void nn_net_init(struct nn_net *net, struct nn_params *params, bool training, bo
     net->params = params;
     net->training = training;
     net->type = bf16 ? dnnl_bf16 : dnnl_f32;
-    net->sides = 3;
+    net->sides = NN_ALL_SIDES;
     net->scratch = nn_plan_add(&net->plan, 64);
     nn_plan_use(&net->plan, net->scratch, 0);
     nn_plan_use(&net->plan, net->scratch, NN_PLAN_END);
@@ -80,7 +81,7 @@ enum us_nn_status nn_net_bind(struct nn_net *net, float *weights, float *gradien
     return net->status;
 }
 
-enum us_nn_status nn_net_forward(struct nn_net *net, int sides) {
+enum us_nn_status nn_net_forward(struct nn_net *net, unsigned sides) {
     enum us_nn_status status = US_NN_OK;
     for (int i = 0; i < net->op_count && !status; i++) {
         if (net->ops[i]->sides & sides) {
@@ -90,9 +91,19 @@ enum us_nn_status nn_net_forward(struct nn_net *net, int sides) {
     return status;
 }
 
+static void add_gradients(struct nn_net *net, const struct nn_op *op) {
+    const struct nn_tensor *t = op->output;
+    const int kept = op->type->gradients > 1 ? op->type->gradients : 1;
+    for (int i = kept; t && i < t->grad_count; i++) {
+        nn_add(t->grad_type, nn_net_at(net, t->grads[kept - 1]), nn_net_at(net, t->grads[i]),
+               nn_tensor_elements(t));
+    }
+}
+
 enum us_nn_status nn_net_backward(struct nn_net *net) {
     enum us_nn_status status = US_NN_OK;
     for (int i = net->op_count; i-- > 0 && !status;) {
+        add_gradients(net, net->ops[i]);
         status = net->ops[i]->type->backward(net, net->ops[i]);
     }
     return status;
@@ -120,7 +131,9 @@ static struct nn_tensor *make_tensor(struct nn_net *net, const struct nn_tensor 
     }
     *t = *shape;
     t->padded = nn_params_pad(net->params, t->c);
-    t->grads[0].buffer = t->grads[1].buffer = -1;
+    for (int i = 0; i < NN_GRADIENTS; i++) {
+        t->grads[i].buffer = -1;
+    }
     t->value = new_buffer(net, nn_tensor_elements(t) * nn_type_size(t->type));
     return net->status ? NULL : t;
 }
@@ -215,7 +228,7 @@ struct nn_ref nn_net_claim(struct nn_net *net, struct nn_tensor *tensor, int mom
     if (!net->training || net->status) {
         return ref;
     }
-    if (tensor->grad_count == 2 || (alias && tensor->parent)) {
+    if (tensor->grad_count == NN_GRADIENTS || (alias && tensor->parent)) {
         net->status = US_NN_FAILED;
         return ref;
     }

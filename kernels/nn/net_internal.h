@@ -16,8 +16,10 @@
 #include "kernels/nn/params_internal.h"
 #include "kernels/nn/plan_internal.h"
 
-#define NN_OPS 128
-#define NN_TENSORS 192
+#define NN_OPS 640
+#define NN_TENSORS 768
+#define NN_GRADIENTS 4 /* of one tensor */
+#define NN_ALL_SIDES (~0u)
 
 enum nn_format {
     NN_PLANAR,  /* [n][c][h][w] */
@@ -35,7 +37,7 @@ struct nn_tensor {
     enum nn_format format;
     dnnl_data_type_t type, grad_type;
     struct nn_ref value;
-    struct nn_ref grads[2]; /* to be added by the producer's backward */
+    struct nn_ref grads[NN_GRADIENTS]; /* to be added by the producer's backward */
     int grad_count;
     struct nn_tensor *parent;     /* a view: some images of another tensor */
     int first;                    /* of the parent's images */
@@ -51,13 +53,16 @@ struct nn_op_type {
     enum us_nn_status (*forward)(struct nn_net *net, struct nn_op *op);
     enum us_nn_status (*backward)(struct nn_net *net, struct nn_op *op);
     void (*release)(struct nn_op *op); /* (optional) */
+    int gradients; /* of its output that backward adds itself: 2, or 0 for one; what is over is
+                      added to the last of these before */
 };
 
 /* The head of every operation. */
 struct nn_op {
     const struct nn_op_type *type;
     int index;
-    int sides; /* bits 1 << enum us_nn_side: the decoders it is needed for */
+    struct nn_tensor *output;
+    unsigned sides; /* bits 1 << identity: the outputs it is needed for */
 };
 
 struct nn_net {
@@ -70,7 +75,7 @@ struct nn_net {
     int op_count;
     struct nn_tensor tensors[NN_TENSORS];
     int tensor_count;
-    int sides;                  /* given to new operations */
+    unsigned sides;             /* given to new operations */
     int scratch;                /* buffer of the primitives' scratchpads */
     char *arena;                /* NULL until bound */
     float *weights, *gradients; /* arenas of params, given at binding; gradients when training */
@@ -81,7 +86,7 @@ void nn_net_finish(struct nn_net *net);
 /* Bytes of the arena; the graph is complete. */
 size_t nn_net_memory(struct nn_net *net);
 enum us_nn_status nn_net_bind(struct nn_net *net, float *weights, float *gradients);
-enum us_nn_status nn_net_forward(struct nn_net *net, int sides);
+enum us_nn_status nn_net_forward(struct nn_net *net, unsigned sides);
 enum us_nn_status nn_net_backward(struct nn_net *net);
 
 /* For builders. A tensor's value buffer is made here, its gradients when they are claimed.

@@ -24,21 +24,26 @@ struct nn_tensor *nn_conv(struct nn_net *net, struct nn_tensor *input, struct nn
 /* Matrix product with bias; the output is a vector, or with size > 0 blocks of channels of
  * size x size (the layer's rows are NN_ROWS_VECTOR). */
 struct nn_tensor *nn_dense(struct nn_net *net, struct nn_tensor *input, struct nn_weight *weight,
-                           int channels, int size);
+                           int channels, int size, float slope);
 
 /* Depth-to-space x2: `channels` = a quarter of the input's. slope: of the convolution before,
  * which has slope_after. */
 struct nn_tensor *nn_shuffle(struct nn_net *net, struct nn_tensor *input, int channels,
                              float slope);
 
+/* x cos x. */
+struct nn_tensor *nn_cosine(struct nn_net *net, struct nn_tensor *input);
+
 /* x / sqrt(mean(x^2) + 1e-6) over all of a sample. */
 struct nn_tensor *nn_pixel_norm(struct nn_net *net, struct nn_tensor *input);
 
-/* Sigmoid into planes, with factor 2 after depth-to-space. The output has the gradient slot the
- * loss writes. */
-struct nn_tensor *nn_head(struct nn_net *net, struct nn_tensor *input, int channels, int factor);
+/* Into planes, through a sigmoid or as it is, with factor 2 after depth-to-space. The output has
+ * the gradient slot the loss writes. */
+struct nn_tensor *nn_head(struct nn_net *net, struct nn_tensor *input, int channels, int factor,
+                          bool sigmoid);
 
-/* A planar picture as the first layer wants it: nothing but a cast. */
-struct nn_tensor *nn_input(struct nn_net *net, struct nn_tensor *image);
+/* A planar picture as the first layer wants it: nothing but a cast. differentiable: its gradient
+ * comes back as floats too. */
+struct nn_tensor *nn_input(struct nn_net *net, struct nn_tensor *image, bool differentiable);
 
 #endif

@@ -11,7 +11,7 @@
 
 #include "kernels/nn/arch.h"
 
-#define NN_WEIGHTS 96
+#define NN_WEIGHTS 512
 
 /* Which slice, and which of its output rows, one output row of a layer is. */
 struct nn_row {

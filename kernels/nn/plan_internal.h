@@ -8,7 +8,7 @@
 
 #include "kernels/nn/status.h"
 
-#define NN_PLAN_BUFFERS 512
+#define NN_PLAN_BUFFERS 4096
 #define NN_PLAN_END 1000000 /* a moment after all others; 0 is before all others */
 
 struct nn_plan_buffer {

@@ -90,8 +90,25 @@ void nn_head_backward(dnnl_data_type_t type, const float *gradient, const float 
     TYPED(head_backward, gradient, image, x_gradient, shape);
 }
 
+void nn_add(dnnl_data_type_t type, void *gradient, const void *more, size_t count) {
+    TYPED(add, gradient, more, count);
+}
+
+void nn_cosine_forward(dnnl_data_type_t type, const void *x, void *y, size_t count) {
+    TYPED(cosine_forward, x, y, count);
+}
+
+void nn_cosine_backward(dnnl_data_type_t type, const void *gradient, const void *x,
+                        void *x_gradient, size_t count) {
+    TYPED(cosine_backward, gradient, x, x_gradient, count);
+}
+
 void nn_cast(dnnl_data_type_t type, const float *from, void *to, size_t count) {
     TYPED(cast, from, to, count);
+}
+
+void nn_widen(dnnl_data_type_t type, const void *from, float *to, size_t count) {
+    TYPED(widen, from, to, count);
 }
 
 void nn_head_forward(const float *x, float *image, const struct nn_head_shape *s) {
@@ -106,7 +123,8 @@ void nn_head_forward(const float *x, float *image, const struct nn_head_shape *s
             const size_t to =
                 plane_row(s, n, c % s->channels, i * f + group / f) * width + (size_t)(group % f);
             for (size_t j = 0; j < (size_t)s->w; j++) {
-                image[to + j * (size_t)f] = 1 / (1 + expf(-x[from + j * block]));
+                const float v = x[from + j * block];
+                image[to + j * (size_t)f] = s->sigmoid ? 1 / (1 + expf(-v)) : v;
             }
         }
     }

@@ -36,13 +36,23 @@ void nn_norm_backward(dnnl_data_type_t type, const void *gradient, const void *y
 /* Sizes of a head: planes of h*factor x w*factor; the input has h x w and `padded` channels. */
 struct nn_head_shape {
     int n, channels, padded, h, w, factor, block;
+    int sigmoid; /* 0: the values as they are */
 };
 
-/* image[n][c][y][x] = sigmoid of the input; x is float always. */
+/* image[n][c][y][x] = the input, or sigmoid of it; x is float always. */
 void nn_head_forward(const float *x, float *image, const struct nn_head_shape *shape);
 void nn_head_backward(dnnl_data_type_t type, const float *gradient, const float *image,
                       void *x_gradient, const struct nn_head_shape *shape);
 
+/* gradient += more. */
+void nn_add(dnnl_data_type_t type, void *gradient, const void *more, size_t count);
+
+/* y = x cos x, and its gradient at x. */
+void nn_cosine_forward(dnnl_data_type_t type, const void *x, void *y, size_t count);
+void nn_cosine_backward(dnnl_data_type_t type, const void *gradient, const void *x,
+                        void *x_gradient, size_t count);
+
 void nn_cast(dnnl_data_type_t type, const float *from, void *to, size_t count);
+void nn_widen(dnnl_data_type_t type, const void *from, float *to, size_t count);
 
 #endif

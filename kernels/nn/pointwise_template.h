@@ -119,7 +119,8 @@ static void NAME(head_backward)(const float *g, const float *image, REAL *x,
                 plane_row(s, n, c % s->channels, i * f + group / f) * width + (size_t)(group % f);
             for (size_t j = 0; j < (size_t)s->w; j++) {
                 const float v = image[from + j * (size_t)f];
-                x[to + j * block] = PUT(g[from + j * (size_t)f] * v * (1 - v));
+                const float slope = s->sigmoid ? v * (1 - v) : 1;
+                x[to + j * block] = PUT(g[from + j * (size_t)f] * slope);
             }
         }
     }
@@ -129,5 +130,35 @@ static void NAME(cast)(const float *from, REAL *to, size_t count) {
 #pragma omp parallel for simd schedule(static)
     for (size_t i = 0; i < count; i++) {
         to[i] = PUT(from[i]);
+    }
+}
+
+static void NAME(add)(REAL *g, const REAL *more, size_t count) {
+#pragma omp parallel for simd schedule(static)
+    for (size_t i = 0; i < count; i++) {
+        g[i] = PUT(GET(g[i]) + GET(more[i]));
+    }
+}
+
+static void NAME(cosine_forward)(const REAL *x, REAL *y, size_t count) {
+#pragma omp parallel for schedule(static)
+    for (size_t i = 0; i < count; i++) {
+        const float v = GET(x[i]);
+        y[i] = PUT(v * cosf(v));
+    }
+}
+
+static void NAME(cosine_backward)(const REAL *g, const REAL *x, REAL *out, size_t count) {
+#pragma omp parallel for schedule(static)
+    for (size_t i = 0; i < count; i++) {
+        const float v = GET(x[i]);
+        out[i] = PUT(GET(g[i]) * (cosf(v) - v * sinf(v)));
+    }
+}
+
+static void NAME(widen)(const REAL *from, float *to, size_t count) {
+#pragma omp parallel for simd schedule(static)
+    for (size_t i = 0; i < count; i++) {
+        to[i] = GET(from[i]);
     }
 }

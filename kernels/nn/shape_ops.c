@@ -8,6 +8,7 @@ struct shape_op {
     struct nn_ref scales; /* pixel norm's */
     float slope;
     int channels, factor;
+    bool sigmoid;
 };
 
 /* The common part: an operation that reads one tensor and, in backward, its output. */
@@ -29,6 +30,7 @@ static struct nn_tensor *end(struct nn_net *net, struct shape_op *s, bool keeps_
     }
     const int now = nn_forward_moment(&s->op), later = nn_backward_moment(&s->op);
     s->output->producer = &s->op;
+    s->op.output = s->output;
     nn_net_use_value(net, s->input, now);
     nn_net_use_value(net, s->output, now);
     if (net->training && keeps_output) {
@@ -60,7 +62,7 @@ static enum us_nn_status shuffle_backward(struct nn_net *net, struct nn_op *op) 
     return US_NN_OK;
 }
 
-static const struct nn_op_type shuffle_type = {NULL, shuffle_forward, shuffle_backward, NULL};
+static const struct nn_op_type shuffle_type = {NULL, shuffle_forward, shuffle_backward, NULL, 2};
 
 struct nn_tensor *nn_shuffle(struct nn_net *net, struct nn_tensor *input, int channels,
                              float slope) {
@@ -96,7 +98,7 @@ static enum us_nn_status norm_backward(struct nn_net *net, struct nn_op *op) {
     return US_NN_OK;
 }
 
-static const struct nn_op_type norm_type = {NULL, norm_forward, norm_backward, NULL};
+static const struct nn_op_type norm_type = {NULL, norm_forward, norm_backward, NULL, 0};
 
 struct nn_tensor *nn_pixel_norm(struct nn_net *net, struct nn_tensor *input) {
     struct shape_op *s = begin(net, &norm_type, input);
@@ -109,10 +111,39 @@ struct nn_tensor *nn_pixel_norm(struct nn_net *net, struct nn_tensor *input) {
     return end(net, s, true);
 }
 
+static enum us_nn_status cosine_forward(struct nn_net *net, struct nn_op *op) {
+    const struct shape_op *s = (struct shape_op *)op;
+    nn_cosine_forward(net->type, nn_net_at(net, s->input->value), nn_net_at(net, s->output->value),
+                      nn_tensor_elements(s->input));
+    return US_NN_OK;
+}
+
+static enum us_nn_status cosine_backward(struct nn_net *net, struct nn_op *op) {
+    const struct shape_op *s = (struct shape_op *)op;
+    nn_cosine_backward(net->type, nn_net_at(net, s->output->grads[0]),
+                       nn_net_at(net, s->input->value), nn_net_at(net, s->input_gradient),
+                       nn_tensor_elements(s->input));
+    return US_NN_OK;
+}
+
+static const struct nn_op_type cosine_type = {NULL, cosine_forward, cosine_backward, NULL, 0};
+
+struct nn_tensor *nn_cosine(struct nn_net *net, struct nn_tensor *input) {
+    struct shape_op *s = begin(net, &cosine_type, input);
+    if (!s) {
+        return NULL;
+    }
+    s->output = nn_net_tensor(net, input->format, input->n, input->c, input->h, input->w, false);
+    if (net->training) {
+        nn_net_use_value(net, input, nn_backward_moment(&s->op));
+    }
+    return end(net, s, true);
+}
+
 static struct nn_head_shape head_shape(const struct nn_net *net, const struct shape_op *s) {
     const struct nn_tensor *x = s->input;
-    return (struct nn_head_shape){x->n, s->channels, x->padded,         x->h,
-                                  x->w, s->factor,   net->params->block};
+    return (struct nn_head_shape){x->n, s->channels, x->padded,          x->h,
+                                  x->w, s->factor,   net->params->block, s->sigmoid};
 }
 
 static enum us_nn_status head_forward(struct nn_net *net, struct nn_op *op) {
@@ -130,15 +161,17 @@ static enum us_nn_status head_backward(struct nn_net *net, struct nn_op *op) {
     return US_NN_OK;
 }
 
-static const struct nn_op_type head_type = {NULL, head_forward, head_backward, NULL};
+static const struct nn_op_type head_type = {NULL, head_forward, head_backward, NULL, 0};
 
-struct nn_tensor *nn_head(struct nn_net *net, struct nn_tensor *input, int channels, int factor) {
+struct nn_tensor *nn_head(struct nn_net *net, struct nn_tensor *input, int channels, int factor,
+                          bool sigmoid) {
     struct shape_op *s = begin(net, &head_type, input);
     if (!s) {
         return NULL;
     }
     s->channels = channels;
     s->factor = factor;
+    s->sigmoid = sigmoid;
     s->output = nn_net_image(net, input->n, channels, input->h * factor, input->w * factor);
     if (!end(net, s, true)) {
         return NULL;
@@ -156,13 +189,17 @@ static enum us_nn_status input_forward(struct nn_net *net, struct nn_op *op) {
 }
 
 static enum us_nn_status input_backward(struct nn_net *net, struct nn_op *op) {
-    (void)net, (void)op;
+    const struct shape_op *s = (struct shape_op *)op;
+    if (s->input_gradient.buffer >= 0) {
+        nn_widen(net->type, nn_net_at(net, s->output->grads[0]), nn_net_at(net, s->input_gradient),
+                 nn_tensor_elements(s->input));
+    }
     return US_NN_OK;
 }
 
-static const struct nn_op_type input_type = {NULL, input_forward, input_backward, NULL};
+static const struct nn_op_type input_type = {NULL, input_forward, input_backward, NULL, 0};
 
-struct nn_tensor *nn_input(struct nn_net *net, struct nn_tensor *image) {
+struct nn_tensor *nn_input(struct nn_net *net, struct nn_tensor *image, bool differentiable) {
     if (image && net->type == dnnl_f32) {
         return image;
     }
@@ -171,5 +208,5 @@ struct nn_tensor *nn_input(struct nn_net *net, struct nn_tensor *image) {
         return NULL;
     }
     s->output = nn_net_tensor(net, NN_PLANAR, image->n, image->c, image->h, image->w, false);
-    return end(net, s, false);
+    return end(net, s, differentiable);
 }

@@ -24,22 +24,14 @@ static const char *cpu_problem(const struct us_nn_trainer_config *c) {
 /* Describes both networks; nothing large is allocated. */
 static enum us_nn_status build(struct nn_cpu_trainer *t) {
     const struct us_nn_trainer_config *c = &t->base.config;
-    const struct nn_family *family = nn_family_of(&c->arch);
-    const int size = c->arch.resolution;
     omp_set_num_threads(c->threads);
     enum us_nn_status status = nn_params_init(&t->params, &c->arch);
     if (status) {
         return status;
     }
-    nn_net_init(&t->net, &t->params, true, c->bf16);
-    t->input = nn_net_image(&t->net, 2 * c->batch, 3, size, size);
-    nn_net_use_value(&t->net, t->input, 0);
-    family->build(&t->net, &c->arch, t->input, t->outputs);
-    nn_net_init(&t->inference, &t->params, false, c->bf16);
-    t->inference_input = nn_net_image(&t->inference, c->batch, 3, size, size);
-    nn_net_use_value(&t->inference, t->inference_input, 0);
-    family->build(&t->inference, &c->arch, t->inference_input, t->inference_outputs);
-    return t->net.status ? t->net.status : t->inference.status;
+    status = nn_network_init(&t->net, &t->params, &c->arch, true, c->batch, c->bf16);
+    return status ? status
+                  : nn_network_init(&t->inference, &t->params, &c->arch, false, c->batch, c->bf16);
 }
 
 static size_t arenas(const struct nn_cpu_trainer *t) {
@@ -48,8 +40,8 @@ static size_t arenas(const struct nn_cpu_trainer *t) {
 
 static void cpu_destroy(struct us_nn_trainer *trainer) {
     struct nn_cpu_trainer *t = (struct nn_cpu_trainer *)trainer;
-    nn_net_finish(&t->net);
-    nn_net_finish(&t->inference);
+    nn_net_finish(&t->net.net);
+    nn_net_finish(&t->inference.net);
     nn_loss_finish(&t->loss);
     nn_params_finish(&t->params);
     float *arena[] = {t->weights, t->gradients, t->moment1, t->moment2, t->average};
@@ -68,7 +60,7 @@ static enum us_nn_status cpu_memory(const struct us_nn_trainer_config *config, s
     const enum us_nn_status status = build(t);
     if (!status) {
         *bytes = sizeof *t + t->params.arena_count * arenas(t) * sizeof(float) +
-                 nn_net_memory(&t->net) + nn_net_memory(&t->inference) +
+                 nn_net_memory(&t->net.net) + nn_net_memory(&t->inference.net) +
                  nn_loss_memory(config->arch.resolution, config->batch, config->threads);
     }
     cpu_destroy(&t->base);
@@ -112,8 +104,8 @@ static enum us_nn_status cpu_create(const struct us_nn_trainer_config *config,
     enum us_nn_status status = build(t);
     status = status ? status : allocate(t);
     status = status ? status : nn_params_make_masks(&t->params);
-    status = status ? status : nn_net_bind(&t->net, t->weights, t->gradients);
-    status = status ? status : nn_net_bind(&t->inference, t->weights, NULL);
+    status = status ? status : nn_net_bind(&t->net.net, t->weights, t->gradients);
+    status = status ? status : nn_net_bind(&t->inference.net, t->weights, NULL);
     status = status ? status : initialise(t);
     if (status) {
         cpu_destroy(&t->base);
@@ -123,18 +115,27 @@ static enum us_nn_status cpu_create(const struct us_nn_trainer_config *config,
     return US_NN_OK;
 }
 
-static struct us_nn_loss_terms side_loss(struct nn_cpu_trainer *t, int side,
-                                         const struct us_nn_faces *faces, bool gradients) {
-    const struct nn_net *net = &t->net;
-    const struct nn_tensor *image = t->outputs[side].image, *mask = t->outputs[side].mask;
+/* An identity's faces of an output, or of its gradient. */
+static float *faces_of(const struct nn_net *net, const struct nn_tensor *planes, int first,
+                       struct nn_ref ref) {
+    float *all = nn_net_at(net, ref);
+    return all + (size_t)first * nn_tensor_elements(planes) / (size_t)planes->n;
+}
+
+static struct us_nn_loss_terms identity_loss(struct nn_cpu_trainer *t, int identity,
+                                             const struct us_nn_faces *faces, bool gradients) {
+    const struct nn_net *net = &t->net.net;
+    const struct nn_tensor *image = t->net.outputs[identity].image;
+    const struct nn_tensor *mask = t->net.outputs[identity].mask;
+    const int first = t->net.outputs[identity].first;
     const struct nn_loss_images images = {
-        .image = nn_net_at(net, image->value),
-        .mask = nn_net_at(net, mask->value),
+        .image = faces_of(net, image, first, image->value),
+        .mask = faces_of(net, mask, first, mask->value),
         .target = faces->targets,
         .target_mask = faces->masks,
         .priority = t->base.config.loss.priority > 0 ? faces->priorities : NULL,
-        .image_gradient = gradients ? nn_net_at(net, image->grads[0]) : NULL,
-        .mask_gradient = gradients ? nn_net_at(net, mask->grads[0]) : NULL,
+        .image_gradient = gradients ? faces_of(net, image, first, image->grads[0]) : NULL,
+        .mask_gradient = gradients ? faces_of(net, mask, first, mask->grads[0]) : NULL,
     };
     return nn_loss_run(&t->loss, &images);
 }
@@ -145,17 +146,17 @@ static enum us_nn_status forward_and_loss(struct nn_cpu_trainer *t, const struct
     const size_t count = (size_t)t->base.config.batch * 3 * (size_t)size * (size_t)size;
     const int identities = us_nn_arch_identities(&t->base.config.arch);
     omp_set_num_threads(t->base.config.threads);
-    float *input = nn_net_at(&t->net, t->input->value);
+    float *input = nn_net_at(&t->net.net, t->net.input->value);
     for (int i = 0; i < identities; i++) {
         memcpy(input + (size_t)i * count, batch->faces[i].inputs, count * sizeof *input);
     }
-    const enum us_nn_status status = nn_net_forward(&t->net, 3);
+    const enum us_nn_status status = nn_net_forward(&t->net.net, NN_ALL_SIDES);
     *losses = (struct us_nn_losses){0};
     if (status) {
         return status;
     }
     for (int i = 0; i < identities; i++) {
-        losses->faces[i] = side_loss(t, i, &batch->faces[i], gradients);
+        losses->faces[i] = identity_loss(t, i, &batch->faces[i], gradients);
         losses->total += losses->faces[i].total;
     }
     losses->finite = isfinite(losses->total);
@@ -175,7 +176,7 @@ static enum us_nn_status cpu_gradients(struct us_nn_trainer *trainer,
     struct nn_cpu_trainer *t = (struct nn_cpu_trainer *)trainer;
     enum us_nn_status status = forward_and_loss(t, batch, true, losses);
     if (!status) {
-        status = nn_net_backward(&t->net);
+        status = nn_net_backward(&t->net.net);
     }
     if (status) {
         return status;

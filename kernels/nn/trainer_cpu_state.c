@@ -1,5 +1,4 @@
 #include <omp.h>
-#include <string.h>
 
 #include "kernels/nn/trainer_internal.h"
 
@@ -41,34 +40,9 @@ enum us_nn_status nn_cpu_write(struct us_nn_trainer *trainer, enum us_nn_buffer 
     return nn_params_import(&t->params, flat, arena);
 }
 
-enum us_nn_status nn_infer(struct nn_net *net, struct nn_tensor *input,
-                           const struct nn_outputs outputs[2], enum us_nn_side decoder,
-                           const float *faces, int count, float *images, float *masks) {
-    const size_t area = (size_t)input->h * (size_t)input->w, face = 3 * area;
-    float *in = nn_net_at(net, input->value);
-    for (int done = 0; done < count; done += input->n) {
-        const size_t part = (size_t)(count - done < input->n ? count - done : input->n);
-        const size_t first = (size_t)done;
-        memcpy(in, faces + first * face, part * face * sizeof *in);
-        memset(in + part * face, 0, ((size_t)input->n - part) * face * sizeof *in);
-        const enum us_nn_status status = nn_net_forward(net, 1 << decoder);
-        if (status) {
-            return status;
-        }
-        memcpy(images + first * face, nn_net_at(net, outputs[decoder].image->value),
-               part * face * sizeof *images);
-        if (masks) {
-            memcpy(masks + first * area, nn_net_at(net, outputs[decoder].mask->value),
-                   part * area * sizeof *masks);
-        }
-    }
-    return US_NN_OK;
-}
-
 enum us_nn_status nn_cpu_infer(struct us_nn_trainer *trainer, enum us_nn_side decoder,
                                const float *faces, int count, float *images, float *masks) {
     struct nn_cpu_trainer *t = (struct nn_cpu_trainer *)trainer;
     omp_set_num_threads(t->base.config.threads);
-    return nn_infer(&t->inference, t->inference_input, t->inference_outputs, decoder, faces, count,
-                    images, masks);
+    return nn_network_infer(&t->inference, (int)decoder, faces, count, images, masks);
 }

@@ -1,17 +1,15 @@
 #ifndef US_KERNELS_NN_TRAINER_INTERNAL_H
 #define US_KERNELS_NN_TRAINER_INTERNAL_H
 
-#include "kernels/nn/arch_internal.h"
 #include "kernels/nn/loss_internal.h"
+#include "kernels/nn/lower_internal.h"
 #include "kernels/nn/trainer_type.h"
 
 struct nn_cpu_trainer {
     struct us_nn_trainer base;
     struct nn_params params;
-    struct nn_net net;       /* training: both sides, twice the batch */
-    struct nn_net inference; /* one batch through either decoder, with the same weights */
-    struct nn_tensor *input, *inference_input;
-    struct nn_outputs outputs[2], inference_outputs[2];
+    struct nn_network net;       /* training: every identity's faces */
+    struct nn_network inference; /* one batch through one identity's decoder, the same weights */
     struct nn_loss loss;
     float *weights, *gradients, *moment1, *moment2, *average; /* arenas; average may be NULL */
     double square_sum;                                        /* of the gradients */
@@ -25,10 +23,5 @@ enum us_nn_status nn_cpu_write(struct us_nn_trainer *trainer, enum us_nn_buffer 
                                const float *flat);
 enum us_nn_status nn_cpu_infer(struct us_nn_trainer *trainer, enum us_nn_side decoder,
                                const float *faces, int count, float *images, float *masks);
-
-/* Up to `net` batch faces at a time through one decoder. */
-enum us_nn_status nn_infer(struct nn_net *net, struct nn_tensor *input,
-                           const struct nn_outputs outputs[2], enum us_nn_side decoder,
-                           const float *faces, int count, float *images, float *masks);
 
 #endif

@@ -62,14 +62,20 @@ int main(int argc, char **argv) {
     for (int i = 0; i < 8; i++) {
         v[i] = atoi(argv[i + 1]);
     }
-    const struct us_nn_trainer_config config = {
-        .arch = {US_NN_DF, true, true, v[0], v[1], v[2], v[3], v[4]},
-        .optimizer = us_nn_optimizer_usual(US_NN_ADAM),
-        .loss = us_nn_loss_usual(),
-        .batch = v[5],
-        .threads = v[6],
-        .seed = 1,
-        .bf16 = argc > 9 && strcmp(argv[9], "bf16") == 0};
+    const struct us_nn_trainer_config config = {.arch = {.family = US_NN_DF,
+                                                         .likeness = true,
+                                                         .doubled = true,
+                                                         .resolution = v[0],
+                                                         .ae_dims = v[1],
+                                                         .e_dims = v[2],
+                                                         .d_dims = v[3],
+                                                         .d_mask_dims = v[4]},
+                                                .optimizer = us_nn_optimizer_usual(US_NN_ADAM),
+                                                .loss = us_nn_loss_usual(),
+                                                .batch = v[5],
+                                                .threads = v[6],
+                                                .seed = 1,
+                                                .bf16 = argc > 9 && strcmp(argv[9], "bf16") == 0};
     const size_t area = (size_t)v[0] * (size_t)v[0] * (size_t)v[5];
     struct us_nn_batch batch;
     struct us_nn_faces *sides[2] = {&batch.faces[0], &batch.faces[1]};

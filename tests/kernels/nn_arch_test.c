@@ -1,6 +1,7 @@
 #include "kernels/nn/arch.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "kernels/nn/memory.h"
@@ -36,7 +37,14 @@ static void test_sizes_are_the_published_ones(void **state) {
 
 static void test_slices_fill_the_buffer(void **state) {
     (void)state;
-    const struct us_nn_arch arch = {US_NN_DF, true, true, 64, 64, 32, 32, 12};
+    const struct us_nn_arch arch = {.family = US_NN_DF,
+                                    .likeness = true,
+                                    .doubled = true,
+                                    .resolution = 64,
+                                    .ae_dims = 64,
+                                    .e_dims = 32,
+                                    .d_dims = 32,
+                                    .d_mask_dims = 12};
     struct us_nn_layout layout;
     assert_int_equal(us_nn_layout_init(&layout, &arch), US_NN_OK);
     size_t next = 0;
@@ -56,7 +64,14 @@ static void test_slices_fill_the_buffer(void **state) {
 
 static void test_first_weights(void **state) {
     (void)state;
-    const struct us_nn_arch arch = {US_NN_DF, true, true, 64, 16, 16, 16, 8};
+    const struct us_nn_arch arch = {.family = US_NN_DF,
+                                    .likeness = true,
+                                    .doubled = true,
+                                    .resolution = 64,
+                                    .ae_dims = 16,
+                                    .e_dims = 16,
+                                    .d_dims = 16,
+                                    .d_mask_dims = 8};
     struct us_nn_layout layout;
     assert_int_equal(us_nn_layout_init(&layout, &arch), US_NN_OK);
     float *a = us_nn_alloc(layout.count * sizeof *a), *b = us_nn_alloc(layout.count * sizeof *b);
@@ -83,9 +98,69 @@ static void test_first_weights(void **state) {
     us_nn_layout_finish(&layout);
 }
 
+/* Files of older models are laid out so; and trainings start from the same numbers. */
+static void test_layout_of_df_is_what_it_was(void **state) {
+    (void)state;
+    static const char *const names[] = {"encoder.down0",
+                                        "encoder.down1",
+                                        "encoder.down2",
+                                        "encoder.down3",
+                                        "inter.dense1",
+                                        "inter.dense2",
+                                        "inter.upscale",
+                                        "decoder_src.upscale0",
+                                        "decoder_src.res0.conv1",
+                                        "decoder_src.res0.conv2",
+                                        "decoder_src.upscale1",
+                                        "decoder_src.res1.conv1",
+                                        "decoder_src.res1.conv2",
+                                        "decoder_src.upscale2",
+                                        "decoder_src.res2.conv1",
+                                        "decoder_src.res2.conv2",
+                                        "decoder_src.out_conv0",
+                                        "decoder_src.out_conv1",
+                                        "decoder_src.out_conv2",
+                                        "decoder_src.out_conv3",
+                                        "decoder_src.mask_upscale0",
+                                        "decoder_src.mask_upscale1",
+                                        "decoder_src.mask_upscale2",
+                                        "decoder_src.mask_upscale3",
+                                        "decoder_src.mask_out",
+                                        "decoder_dst.upscale0"};
+    struct us_nn_arch arch = {
+        .resolution = 96, .ae_dims = 12, .e_dims = 6, .d_dims = 8, .d_mask_dims = 5};
+    assert_true(us_nn_arch_parse("df-ud", &arch));
+    struct us_nn_layout layout;
+    assert_int_equal(us_nn_layout_init(&layout, &arch), US_NN_OK);
+    assert_int_equal(layout.slice_count, 2 * (7 + 2 * 18));
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        char name[64];
+        snprintf(name, sizeof name, "%s.weight", names[i]);
+        assert_string_equal(layout.slices[2 * i].name, name);
+    }
+    float *values = us_nn_alloc(layout.count * sizeof *values);
+    us_nn_layout_initialise(&layout, 9, values);
+    uint64_t digest = 14695981039346656037u; /* FNV-1a of the values' bits */
+    for (size_t i = 0; i < layout.count; i++) {
+        uint32_t bits;
+        memcpy(&bits, &values[i], sizeof bits);
+        digest = (digest ^ bits) * 1099511628211u;
+    }
+    assert_true(digest == 14410590632779574476u);
+    us_nn_free(values);
+    us_nn_layout_finish(&layout);
+}
+
 static void test_problems_are_named(void **state) {
     (void)state;
-    struct us_nn_arch arch = {US_NN_DF, true, true, 64, 64, 32, 32, 12};
+    struct us_nn_arch arch = {.family = US_NN_DF,
+                              .likeness = true,
+                              .doubled = true,
+                              .resolution = 64,
+                              .ae_dims = 64,
+                              .e_dims = 32,
+                              .d_dims = 32,
+                              .d_mask_dims = 12};
     assert_null(us_nn_arch_problem(&arch));
     arch.resolution = 1024;
     assert_string_equal(us_nn_arch_problem(&arch),
@@ -134,6 +209,7 @@ int main(void) {
         cmocka_unit_test(test_sizes_are_the_published_ones),
         cmocka_unit_test(test_slices_fill_the_buffer),
         cmocka_unit_test(test_first_weights),
+        cmocka_unit_test(test_layout_of_df_is_what_it_was),
         cmocka_unit_test(test_problems_are_named),
         cmocka_unit_test(test_buffers_alive_together_share_nothing),
     };

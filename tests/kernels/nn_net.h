@@ -59,7 +59,12 @@ static void scatter(struct small_net *s, const struct nn_tensor *t, struct nn_re
 }
 
 static void small_begin(struct small_net *s) {
-    const struct us_nn_arch any = {US_NN_DF, false, false, 32, 4, 4, 4, 4};
+    const struct us_nn_arch any = {.family = US_NN_DF,
+                                   .resolution = 32,
+                                   .ae_dims = 4,
+                                   .e_dims = 4,
+                                   .d_dims = 4,
+                                   .d_mask_dims = 4};
     omp_set_num_threads(1);
     memset(s, 0, sizeof *s);
     assert_int_equal(nn_params_init(&s->params, &any), US_NN_OK);
@@ -106,7 +111,7 @@ static double small_forward(struct small_net *s) {
     memset(s->net.arena, 0xFF, s->net.plan.size);
     assert_int_equal(nn_params_import(&s->params, s->flat, s->weights), US_NN_OK);
     scatter(s, s->input, s->input->value, s->values);
-    assert_int_equal(nn_net_forward(&s->net, 3), US_NN_OK);
+    assert_int_equal(nn_net_forward(&s->net, NN_ALL_SIDES), US_NN_OK);
     const float *out = nn_net_at(&s->net, s->output->value);
     double sum = 0;
     for (int i = 0; i < s->outputs; i++) {

@@ -157,8 +157,8 @@ static void test_dense_gradients(void **state) {
     nn_layout_dense(&s.params.layout, "two", 6 * 4, 7);
     s.input = nn_net_tensor(&s.net, NN_BLOCKED, 3, 5, 3, 3, false);
     struct nn_tensor *x =
-        nn_dense(&s.net, s.input, nn_params_layer(&s.params, "one", NN_ROWS_PLAIN, 3), 7, 0);
-    s.output = nn_dense(&s.net, x, nn_params_layer(&s.params, "two", NN_ROWS_VECTOR, 2), 6, 2);
+        nn_dense(&s.net, s.input, nn_params_layer(&s.params, "one", NN_ROWS_PLAIN, 3), 7, 0, 1);
+    s.output = nn_dense(&s.net, x, nn_params_layer(&s.params, "two", NN_ROWS_VECTOR, 2), 6, 2, 1);
     small_bind(&s);
     small_check(&s, false, 2e-3);
     small_finish(&s);
@@ -194,7 +194,7 @@ static void test_merged_head_gradients(void **state) {
     s.input = nn_net_tensor(&s.net, NN_BLOCKED, 2, 10, 3, 4, false);
     struct nn_weight *w = nn_params_merged(&s.params, "out", parts, 4);
     const struct nn_conv_options options = {.stride = 1, .slope = 1, .wide = true};
-    s.output = nn_head(&s.net, nn_conv(&s.net, s.input, w, &options), 3, 2);
+    s.output = nn_head(&s.net, nn_conv(&s.net, s.input, w, &options), 3, 2, true);
     small_bind(&s);
     small_check(&s, false, 3e-3);
     for (size_t i = 0; i < w->count; i++) {

@@ -65,7 +65,7 @@ static struct us_nn_trainer *create(const struct us_nn_trainer_config *config) {
 
 /* Whatever a step reads before it is written shows as NaN. */
 static void poison(struct us_nn_trainer *trainer) {
-    const struct nn_net *net = &((struct nn_cpu_trainer *)trainer)->net;
+    const struct nn_net *net = &((struct nn_cpu_trainer *)trainer)->net.net;
     memset(net->arena, 0xFF, net->plan.size);
 }
 
