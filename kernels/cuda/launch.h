@@ -6,7 +6,8 @@
  * Blocks and threads are numbers or dim3. The value is the error of the launch itself; what a
  * kernel does wrong while it runs shows when the stream is synchronized. Kernels use shared memory
  * in arrays of fixed size and no atomics on floats, so that results do not depend on scheduling;
- * the same sources run in tests without a device (tests/support/cuda_host). */
+ * the same sources run in tests without a device (tests/support/cuda_host), where structs that
+ * kernels take must lie in an unnamed namespace. */
 #ifndef US_KERNELS_CUDA_LAUNCH_H
 #define US_KERNELS_CUDA_LAUNCH_H
 

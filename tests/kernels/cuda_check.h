@@ -173,6 +173,44 @@ static inline double *differences(reference_function *f, const void *context, co
     return gradient;
 }
 
+/* An operation with one input that gradients are for. Backward is called with `more`, and must then
+ * give twice the gradient, and without it (NULL), unless it takes none. */
+struct device_op {
+    size_t inputs, outputs; /* elements */
+    bool wide_output;       /* floats in every mode */
+    bool takes_more;
+    reference_function *reference;
+    cudaError_t (*forward)(enum nn_cuda_type type, const void *context, const void *x, void *y);
+    cudaError_t (*backward)(enum nn_cuda_type type, const void *context, const void *gradient,
+                            const void *more, const void *x, const void *y, void *x_gradient);
+};
+
+/* Forward against the reference, backward against its differences pulled at by `pull`. */
+static inline void check_op(struct mode *m, const struct device_op *op, const void *context,
+                            const float *x, const float *pull) {
+    const enum nn_cuda_type out_type = op->wide_output ? NN_CUDA_F32 : m->type;
+    double *wanted = reference_of(op->reference, context, x, op->inputs, op->outputs);
+    double *slopes = differences(op->reference, context, x, op->inputs, pull, op->outputs);
+    void *in = device_values(m->type, x, op->inputs);
+    void *gradient = device_values(out_type, pull, op->outputs);
+    void *out = device_output(out_type, op->outputs);
+    ASSERT_CUDA(op->forward(m->type, context, in, out));
+    for (int twice = 0; twice <= (op->takes_more ? 1 : 0); twice++) {
+        void *back = device_output(m->type, op->inputs);
+        ASSERT_CUDA(
+            op->backward(m->type, context, gradient, twice ? gradient : NULL, in, out, back));
+        float *got = taken(m, m->type, back, op->inputs);
+        for (size_t i = 0; i < op->inputs; i++) {
+            ASSERT_CLOSE((double)got[i], (1 + twice) * slopes[i], 2 * m->tolerance);
+        }
+        free(got);
+    }
+    float *got = taken(m, out_type, out, op->outputs);
+    near_all(got, wanted, op->outputs, m->tolerance);
+    RELEASE(in, gradient);
+    free(wanted), free(slopes), free(got);
+}
+
 static inline void in_every_mode(void (*check)(struct mode *mode)) {
     const enum nn_cuda_type types[] = {NN_CUDA_F32, NN_CUDA_BF16};
     for (int t = 0; t < 2; t++) {
