@@ -56,6 +56,7 @@ struct comm_processes {
     struct comm_request queue[COMM_QUEUE];
     uint64_t queued, done;
     bool closing, failed;
+    bool running; /* the thread may touch the buffer of a request */
     char problem[240];
     char wanted_abort[240];
     double busy_seconds;

@@ -69,7 +69,7 @@ static bool wait_all(struct us_nn_comm *comm, void *stream) {
     struct comm_processes *c = own(comm);
     const double start = comm_clock();
     pthread_mutex_lock(&c->lock);
-    while (!c->failed && c->done < c->queued) {
+    while (c->running || (!c->failed && c->done < c->queued)) {
         pthread_cond_wait(&c->changed, &c->lock);
     }
     const bool fine = tell(c);
@@ -98,6 +98,7 @@ enum wish { WISH_NOTHING, WISH_RUN, WISH_CLOSE };
 static enum wish next_wish(struct comm_processes *c, struct comm_request *request) {
     if (c->done < c->queued && !c->failed) {
         *request = c->queue[c->done % COMM_QUEUE];
+        c->running = true;
         return WISH_RUN;
     }
     return c->closing || c->failed ? WISH_CLOSE : WISH_NOTHING;
@@ -110,6 +111,7 @@ static void run_one(struct comm_processes *c, const struct comm_request *request
     c->busy_seconds += comm_clock() - start;
     c->bytes = c->sent;
     c->done += fine;
+    c->running = false;
     pthread_cond_broadcast(&c->changed);
     pthread_mutex_unlock(&c->lock);
 }

@@ -209,6 +209,7 @@ struct nn_tensor *nn_linear_finish(struct nn_net *net, struct nn_linear *c,
     if (!status) {
         c->output->producer = &c->op;
         c->op.output = c->output;
+        c->op.weight = c->weight;
         c->output->residual = c->residual;
         plan_buffers(net, c);
     }

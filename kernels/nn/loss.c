@@ -26,6 +26,7 @@ size_t nn_loss_memory(int size, int count, int threads) {
 enum us_nn_status nn_loss_init(struct nn_loss *loss, const struct us_nn_loss_weights *weights,
                                int size, int count, int threads) {
     *loss = (struct nn_loss){.weights = *weights, .size = size, .count = count, .threads = threads};
+    loss->whole = count;
     loss->windows = size >= 256 ? 2 : 1;
     nn_dssim_init(&loss->dssim[0], size, (int)(size / 11.6));
     nn_dssim_init(&loss->dssim[1], size, (int)(size / 23.2));
@@ -81,7 +82,7 @@ void nn_soft_mask(const float *mask, int size, float *out, float *scratch) {
 static void pixel_errors(const struct nn_loss *l, const float *x, const float *y,
                          const float *priority, float *gradient, double *sums) {
     const int area = l->size * l->size;
-    const float each = 1 / ((float)area * 3 * (float)l->count);
+    const float each = 1 / ((float)area * 3 * (float)l->whole);
     const float square = 2 * l->weights.square * each;
     for (int row = 0; row < l->size; row++) {
         float squares = 0, absolutes = 0;
@@ -120,7 +121,7 @@ static void image_plane(struct nn_loss *l, const struct nn_loss_images *im, int 
     sums[0] = sums[1] = sums[2] = 0;
     const float *priority = im->priority ? im->priority + (size_t)(plane / 3) * area : NULL;
     pixel_errors(l, x, y, priority, gradient, sums);
-    const float weight = l->weights.dssim / (float)l->windows / (float)(3 * l->count);
+    const float weight = l->weights.dssim / (float)l->windows / (float)(3 * l->whole);
     for (int w = 0; w < l->windows && l->weights.dssim > 0; w++) {
         sums[0] += nn_dssim_plane(&l->dssim[w], x, y, weight, gradient, work);
     }
@@ -132,7 +133,7 @@ static void image_plane(struct nn_loss *l, const struct nn_loss_images *im, int 
 static void mask_plane(struct nn_loss *l, const struct nn_loss_images *im, int plane) {
     const size_t area = (size_t)l->size * (size_t)l->size, at = (size_t)plane * area;
     const float *x = im->mask + at, *y = im->target_mask + at;
-    const float scale = 2 * l->weights.mask / ((float)area * (float)l->count);
+    const float scale = 2 * l->weights.mask / ((float)area * (float)l->whole);
     double sum = 0;
     for (size_t i = 0; i < area; i++) {
         const float d = x[i] - y[i];
@@ -152,12 +153,12 @@ static struct us_nn_loss_terms add_up(const struct nn_loss *l) {
         }
         sums[3] += plane < l->count ? l->sums[plane * TERMS + 3] : 0;
     }
-    const double planes = 3.0 * l->count, area = (double)l->size * l->size;
+    const double planes = 3.0 * l->whole, area = (double)l->size * l->size;
     struct us_nn_loss_terms terms = {
         .dssim = (double)l->weights.dssim * sums[0] / planes / l->windows,
         .square = (double)l->weights.square * sums[1] / (planes * area),
         .absolute = sums[2] / (planes * area),
-        .mask = (double)l->weights.mask * sums[3] / (l->count * area),
+        .mask = (double)l->weights.mask * sums[3] / (l->whole * area),
     };
     terms.total = terms.dssim + terms.square + terms.absolute + terms.mask;
     return terms;

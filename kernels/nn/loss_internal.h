@@ -11,6 +11,7 @@
 struct nn_loss {
     struct us_nn_loss_weights weights;
     int size, count, threads; /* resolution, faces of a side, threads that may work */
+    int whole; /* faces that means are taken over: count, unless others see the rest of them */
     struct nn_dssim dssim[2];
     int windows;           /* of DSSIM: 1 or 2 */
     float *scratch;        /* for each thread */

@@ -100,11 +100,26 @@ static void add_gradients(struct nn_net *net, const struct nn_op *op) {
     }
 }
 
+/* Where the gradients begin that no operation before `index` adds to: weights lie in the order of
+ * their first use. */
+static size_t made_from(const struct nn_net *net, int index) {
+    size_t from = index > 0 ? net->params->arena_count : 0;
+    for (int i = 0; i < index; i++) {
+        const struct nn_weight *w = net->ops[i]->weight;
+        const size_t end = w ? w->bias_offset + ((size_t)w->out + 15) / 16 * 16 : 0;
+        from = i == 0 || end > from ? end : from;
+    }
+    return from;
+}
+
 enum us_nn_status nn_net_backward(struct nn_net *net) {
     enum us_nn_status status = US_NN_OK;
     for (int i = net->op_count; i-- > 0 && !status;) {
         add_gradients(net, net->ops[i]);
         status = net->ops[i]->type->backward(net, net->ops[i]);
+        if (net->made && !status) {
+            net->made(net->made_context, made_from(net, i));
+        }
     }
     return status;
 }

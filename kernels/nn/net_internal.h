@@ -62,7 +62,8 @@ struct nn_op {
     const struct nn_op_type *type;
     int index;
     struct nn_tensor *output;
-    unsigned sides; /* bits 1 << identity: the outputs it is needed for */
+    const struct nn_weight *weight; /* whose gradient its backward makes, or NULL */
+    unsigned sides;                 /* bits 1 << identity: the outputs it is needed for */
 };
 
 struct nn_net {
@@ -79,6 +80,9 @@ struct nn_net {
     int scratch;                /* buffer of the primitives' scratchpads */
     char *arena;                /* NULL until bound */
     float *weights, *gradients; /* arenas of params, given at binding; gradients when training */
+    /* (optional) Called in backward when all gradients from `offset` of the arena on are made. */
+    void (*made)(void *context, size_t offset);
+    void *made_context;
 };
 
 void nn_net_init(struct nn_net *net, struct nn_params *params, bool training, bool bf16);

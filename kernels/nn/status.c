@@ -14,6 +14,8 @@ const char *us_nn_status_text(enum us_nn_status status) {
         return "a loss or a gradient is not finite";
     case US_NN_FAILED:
         return "the compute library refused an operation";
+    case US_NN_LOST:
+        return "another rank of the training is gone";
     }
     return "unknown status";
 }

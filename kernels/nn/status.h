@@ -10,6 +10,7 @@ enum us_nn_status {
     US_NN_NOT_FINITE,  /* a loss or a gradient is NaN or infinite; parameters were left as they were
                         */
     US_NN_FAILED,      /* the compute library refused; our fault */
+    US_NN_LOST,        /* another rank is gone or late: the comm's `problem` names it */
 };
 
 /* One clause, lower case, no full stop. */

@@ -16,6 +16,9 @@ const char *us_nn_trainer_problem(const struct us_nn_trainer_config *config) {
     if (config->batch < 1 || config->batch > MOST_FACES) {
         return "the batch is out of range, allowed 1 to 256";
     }
+    if (config->pass < 0 || (config->pass > 0 && config->batch % config->pass != 0)) {
+        return "a pass must be a divisor of the batch";
+    }
     if (config->optimizer.kind != US_NN_ADAM && config->optimizer.kind != US_NN_ADABELIEF) {
         return "the optimizer is unknown, allowed: adam, adabelief";
     }

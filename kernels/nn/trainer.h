@@ -28,11 +28,17 @@ enum { US_NN_CPU = 0 }; /* as a device; others are 1 + a CUDA ordinal */
 struct us_nn_trainer_config {
     int device;              /* US_NN_CPU, or 1 + a CUDA ordinal */
     struct us_nn_comm *comm; /* other trainers that this one averages gradients with; borrowed;
-                                NULL: none */
+                                NULL: none. All have the same config but for device and threads;
+                                losses and gradient are those of all batches together */
+    bool comm_bf16;          /* gradients travel as bfloat16 */
     struct us_nn_arch arch;
     struct us_nn_optimizer optimizer;
     struct us_nn_loss_weights loss;
     int batch;     /* faces of each side in a step, 1 to 256 */
+    int pass;      /* of these, computed at once: a divisor of batch; 0: all. Gradients of passes,
+                      and of ranks, are summed in one fixed tree: as long as pass, threads and the
+                      batches of all ranks together stay the same, and the passes of a rank are a
+                      power of two, so do the bits */
     int threads;   /* 1 to 256 */
     uint64_t seed; /* of the first weights and of rate dropout */
     bool bf16;     /* activations and multiplied weights in bfloat16; US_NN_UNSUPPORTED without

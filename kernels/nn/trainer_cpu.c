@@ -24,18 +24,20 @@ static const char *cpu_problem(const struct us_nn_trainer_config *c) {
 /* Describes both networks; nothing large is allocated. */
 static enum us_nn_status build(struct nn_cpu_trainer *t) {
     const struct us_nn_trainer_config *c = &t->base.config;
+    t->pass = nn_cpu_pass(c);
     omp_set_num_threads(c->threads);
     enum us_nn_status status = nn_params_init(&t->params, &c->arch);
     if (status) {
         return status;
     }
-    status = nn_network_init(&t->net, &t->params, &c->arch, true, c->batch, c->bf16);
+    status = nn_network_init(&t->net, &t->params, &c->arch, true, t->pass, c->bf16);
     return status ? status
-                  : nn_network_init(&t->inference, &t->params, &c->arch, false, c->batch, c->bf16);
+                  : nn_network_init(&t->inference, &t->params, &c->arch, false, t->pass, c->bf16);
 }
 
 static size_t arenas(const struct nn_cpu_trainer *t) {
-    return t->base.config.optimizer.average_decay > 0 ? 5 : 4;
+    const struct us_nn_trainer_config *c = &t->base.config;
+    return (size_t)(c->optimizer.average_decay > 0 ? 5 : 4);
 }
 
 static void cpu_destroy(struct us_nn_trainer *trainer) {
@@ -48,6 +50,9 @@ static void cpu_destroy(struct us_nn_trainer *trainer) {
     for (size_t i = 0; i < sizeof arena / sizeof *arena; i++) {
         us_nn_free(arena[i]);
     }
+    for (size_t i = 0; i < sizeof t->partial / sizeof *t->partial; i++) {
+        us_nn_free(t->partial[i]);
+    }
     us_nn_free(t);
 }
 
@@ -59,9 +64,10 @@ static enum us_nn_status cpu_memory(const struct us_nn_trainer_config *config, s
     t->base.config = *config;
     const enum us_nn_status status = build(t);
     if (!status) {
-        *bytes = sizeof *t + t->params.arena_count * arenas(t) * sizeof(float) +
+        const size_t all = arenas(t) + (size_t)nn_cpu_partials(config);
+        *bytes = sizeof *t + t->params.arena_count * all * sizeof(float) +
                  nn_net_memory(&t->net.net) + nn_net_memory(&t->inference.net) +
-                 nn_loss_memory(config->arch.resolution, config->batch, config->threads);
+                 nn_loss_memory(config->arch.resolution, t->pass, config->threads);
     }
     cpu_destroy(&t->base);
     return status;
@@ -76,8 +82,17 @@ static enum us_nn_status allocate(struct nn_cpu_trainer *t) {
             return US_NN_NO_MEMORY;
         }
     }
-    return nn_loss_init(&t->loss, &t->base.config.loss, t->base.config.arch.resolution,
-                        t->base.config.batch, t->base.config.threads);
+    for (int i = 0; i < nn_cpu_partials(&t->base.config); i++) {
+        t->partial[i] = us_nn_alloc(bytes);
+        if (!t->partial[i]) {
+            return US_NN_NO_MEMORY;
+        }
+    }
+    const enum us_nn_status status =
+        nn_loss_init(&t->loss, &t->base.config.loss, t->base.config.arch.resolution, t->pass,
+                     t->base.config.threads);
+    t->loss.whole = nn_cpu_whole(&t->base.config);
+    return status;
 }
 
 static enum us_nn_status initialise(struct nn_cpu_trainer *t) {
@@ -140,10 +155,10 @@ static struct us_nn_loss_terms identity_loss(struct nn_cpu_trainer *t, int ident
     return nn_loss_run(&t->loss, &images);
 }
 
-static enum us_nn_status forward_and_loss(struct nn_cpu_trainer *t, const struct us_nn_batch *batch,
-                                          bool gradients, struct us_nn_losses *losses) {
+enum us_nn_status nn_cpu_forward(struct nn_cpu_trainer *t, const struct us_nn_batch *batch,
+                                 bool gradients, struct us_nn_losses *losses) {
     const int size = t->base.config.arch.resolution;
-    const size_t count = (size_t)t->base.config.batch * 3 * (size_t)size * (size_t)size;
+    const size_t count = (size_t)t->pass * 3 * (size_t)size * (size_t)size;
     const int identities = us_nn_arch_identities(&t->base.config.arch);
     omp_set_num_threads(t->base.config.threads);
     float *input = nn_net_at(&t->net.net, t->net.input->value);
@@ -160,30 +175,6 @@ static enum us_nn_status forward_and_loss(struct nn_cpu_trainer *t, const struct
         losses->total += losses->faces[i].total;
     }
     losses->finite = isfinite(losses->total);
-    return losses->finite ? US_NN_OK : US_NN_NOT_FINITE;
-}
-
-static enum us_nn_status cpu_evaluate(struct us_nn_trainer *trainer,
-                                      const struct us_nn_batch *batch,
-                                      struct us_nn_losses *losses) {
-    struct nn_cpu_trainer *t = (struct nn_cpu_trainer *)trainer;
-    return forward_and_loss(t, batch, false, losses);
-}
-
-static enum us_nn_status cpu_gradients(struct us_nn_trainer *trainer,
-                                       const struct us_nn_batch *batch,
-                                       struct us_nn_losses *losses) {
-    struct nn_cpu_trainer *t = (struct nn_cpu_trainer *)trainer;
-    enum us_nn_status status = forward_and_loss(t, batch, true, losses);
-    if (!status) {
-        status = nn_net_backward(&t->net.net);
-    }
-    if (status) {
-        return status;
-    }
-    t->square_sum = us_nn_sum_of_squares(t->gradients, t->params.arena_count);
-    losses->gradient_norm = sqrt(t->square_sum);
-    losses->finite = isfinite(t->square_sum);
     return losses->finite ? US_NN_OK : US_NN_NOT_FINITE;
 }
 
@@ -209,9 +200,9 @@ const struct nn_trainer_type nn_cpu_trainer_type = {.problem = cpu_problem,
                                                     .memory = cpu_memory,
                                                     .create = cpu_create,
                                                     .destroy = cpu_destroy,
-                                                    .gradients = cpu_gradients,
+                                                    .gradients = nn_cpu_gradients,
                                                     .update = cpu_update,
-                                                    .evaluate = cpu_evaluate,
+                                                    .evaluate = nn_cpu_evaluate,
                                                     .infer = nn_cpu_infer,
                                                     .layout = nn_cpu_layout,
                                                     .read = nn_cpu_read,

@@ -13,7 +13,25 @@ struct nn_cpu_trainer {
     struct nn_loss loss;
     float *weights, *gradients, *moment1, *moment2, *average; /* arenas; average may be NULL */
     double square_sum;                                        /* of the gradients */
+    int pass;                                                 /* faces computed at once */
+    float *partial[8]; /* arenas: sums of 1, 2, 4 ... passes that wait for their like */
+    size_t sent;       /* gradients from here on are summed over passes, and on their way to other
+                          ranks */
 };
+
+/* Forward and loss of one pass: `batch` holds pass faces of each identity. */
+enum us_nn_status nn_cpu_forward(struct nn_cpu_trainer *trainer, const struct us_nn_batch *batch,
+                                 bool gradients, struct us_nn_losses *losses);
+
+/* trainer_cpu_passes.c */
+int nn_cpu_partials(const struct us_nn_trainer_config *config);
+int nn_cpu_pass(const struct us_nn_trainer_config *config);
+/* Faces of all ranks together. */
+int nn_cpu_whole(const struct us_nn_trainer_config *config);
+enum us_nn_status nn_cpu_gradients(struct us_nn_trainer *trainer, const struct us_nn_batch *batch,
+                                   struct us_nn_losses *losses);
+enum us_nn_status nn_cpu_evaluate(struct us_nn_trainer *trainer, const struct us_nn_batch *batch,
+                                  struct us_nn_losses *losses);
 
 /* Functions of nn_cpu_trainer_type that have a file of their own. */
 const struct us_nn_layout *nn_cpu_layout(const struct us_nn_trainer *trainer);
