@@ -3,10 +3,10 @@
 #include <math.h>
 #include <string.h>
 
-static const double smallest_sigma = 0.05;
+#include "kernels/blur_internal.h"
 
 int32_t us_blur_radius(double sigma) {
-    return sigma < smallest_sigma ? 0 : (int32_t)(3.5 * fmin(sigma, 1e6) + 0.5);
+    return blur_radius(sigma);
 }
 
 size_t us_blur_scratch(int32_t width, int32_t height, double sigma) {

@@ -12,5 +12,8 @@ int32_t us_blur_radius(double sigma);
 /* `source` and `destination` have one size and may be one plane. A sigma below 0.05 copies. */
 void us_gaussian_blur(struct us_view source, struct us_view destination, double sigma,
                       float *scratch);
+/* The same on a device, enqueued on `stream` (a cudaStream_t); `scratch` in its memory. */
+void us_gaussian_blur_cuda(struct us_view source, struct us_view destination, double sigma,
+                           float *scratch, void *stream);
 
 #endif

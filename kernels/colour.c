@@ -3,6 +3,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "kernels/colour_internal.h"
+
 static const double largest_gain = 16.0;
 
 void us_colour_gather(const struct us_view rgb[3], struct us_view weight,
@@ -12,18 +14,7 @@ void us_colour_gather(const struct us_view rgb[3], struct us_view weight,
                                 us_view_row(rgb[2], y)};
         const float *share = us_view_row(weight, y);
         for (int32_t x = 0; x < weight.width; x++) {
-            double v[3] = {(double)rows[0][x], (double)rows[1][x], (double)rows[2][x]};
-            double w = (double)share[x];
-            if (!(w > 0.0) || !isfinite(w) || !isfinite(v[0] + v[1] + v[2])) {
-                continue;
-            }
-            sums->weight += w;
-            for (int i = 0; i < 3; i++) {
-                sums->value[i] += w * v[i];
-                for (int j = 0; j < 3; j++) {
-                    sums->product[i][j] += w * v[i] * v[j];
-                }
-            }
+            colour_take(rows[0][x], rows[1][x], rows[2][x], share[x], sums);
         }
     }
 }
@@ -156,14 +147,7 @@ void us_colour_apply(const struct us_colour_map *map, const struct us_view rgb[3
     for (int32_t y = 0; y < rgb[0].height; y++) {
         float *r = us_view_row(rgb[0], y), *g = us_view_row(rgb[1], y), *b = us_view_row(rgb[2], y);
         for (int32_t x = 0; x < rgb[0].width; x++) {
-            double v[3] = {(double)r[x], (double)g[x], (double)b[x]}, out[3];
-            for (int i = 0; i < 3; i++) {
-                out[i] = map->m[i][0] * v[0] + map->m[i][1] * v[1] + map->m[i][2] * v[2] +
-                         map->offset[i];
-            }
-            r[x] = (float)out[0];
-            g[x] = (float)out[1];
-            b[x] = (float)out[2];
+            colour_move(map, &r[x], &g[x], &b[x]);
         }
     }
 }

@@ -32,4 +32,10 @@ void us_log_decode(const float *encoded, float *linear, size_t count);
 void us_srgb_encode(const float *linear, float *encoded, size_t count);
 void us_srgb_decode(const float *encoded, float *linear, size_t count);
 
+/* The same on a device, enqueued on `stream` (a cudaStream_t). */
+void us_log_encode_cuda(const float *linear, float *encoded, size_t count, void *stream);
+void us_log_decode_cuda(const float *encoded, float *linear, size_t count, void *stream);
+void us_srgb_encode_cuda(const float *linear, float *encoded, size_t count, void *stream);
+void us_srgb_decode_cuda(const float *encoded, float *linear, size_t count, void *stream);
+
 #endif

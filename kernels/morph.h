@@ -16,4 +16,10 @@ size_t us_matte_grow_scratch(int32_t width, int32_t height, double radius);
 void us_matte_grow(struct us_view source, struct us_view destination, double radius,
                    float *scratch);
 
+/* The same on a device, enqueued on `stream` (a cudaStream_t), by tables of row minima over powers
+ * of two; equal to the other for values that are no NaN. */
+size_t us_matte_grow_scratch_cuda(int32_t width, int32_t height, double radius);
+void us_matte_grow_cuda(struct us_view source, struct us_view destination, double radius,
+                        float *scratch, void *stream);
+
 #endif

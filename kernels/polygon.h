@@ -8,6 +8,8 @@
  * cover [x, x+1) x [y, y+1). Exact for polygons that do not cross themselves, whichever way round
  * they run; what lies outside the view is cut off. Points are finite. */
 void us_polygon_fill(struct us_view view, const double (*points)[2], int count);
+/* The same on a device, enqueued on `stream` (a cudaStream_t); points in its memory. */
+void us_polygon_fill_cuda(struct us_view view, const double (*points)[2], int count, void *stream);
 
 /* Points on the closed Catmull-Rom curve through `points`, `steps` a point; `curve` has room for
  * count x steps. Source: Catmull and Rom 1974. */

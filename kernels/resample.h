@@ -15,5 +15,11 @@ enum us_filter { US_FILTER_NEAREST, US_FILTER_LINEAR, US_FILTER_CUBIC, US_FILTER
  * x' = a x + b y + c, y' = d x + e y + f. `count` planes of one geometry each side. */
 void us_resample_affine(const struct us_view *source, const struct us_view *destination, int count,
                         const double destination_to_source[6], enum us_filter filter);
+/* The same on a device: planes in its memory, enqueued on `stream` (a cudaStream_t); at most
+ * US_RESAMPLE_PLANES planes. `destination_to_source` is the host's. */
+enum { US_RESAMPLE_PLANES = 4 };
+void us_resample_affine_cuda(const struct us_view *source, const struct us_view *destination,
+                             int count, const double destination_to_source[6],
+                             enum us_filter filter, void *stream);
 
 #endif

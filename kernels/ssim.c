@@ -1,11 +1,10 @@
 #include "kernels/ssim.h"
 
 #include "kernels/blur.h"
-
-static const double window_sigma = 1.5;
+#include "kernels/ssim_internal.h"
 
 size_t us_ssim_scratch(int32_t width, int32_t height) {
-    return 4 * (size_t)width * (size_t)height + us_blur_scratch(width, height, window_sigma);
+    return 4 * (size_t)width * (size_t)height + us_blur_scratch(width, height, SSIM_SIGMA);
 }
 
 static struct us_view plane_of(float *scratch, struct us_view like, size_t index) {
@@ -22,7 +21,7 @@ static void mean_product(struct us_view a, struct us_view b, struct us_view out,
             to[x] = from_a[x] * from_b[x];
         }
     }
-    us_gaussian_blur(out, out, window_sigma, blur);
+    us_gaussian_blur(out, out, SSIM_SIGMA, blur);
 }
 
 void us_ssim_map(struct us_view a, struct us_view b, struct us_view map, double peak,
@@ -30,9 +29,8 @@ void us_ssim_map(struct us_view a, struct us_view b, struct us_view map, double 
     struct us_view mean_a = plane_of(scratch, a, 0), mean_b = plane_of(scratch, a, 1);
     struct us_view squares = plane_of(scratch, a, 2), cross = plane_of(scratch, a, 3);
     float *blur = plane_of(scratch, a, 4).data;
-    float c1 = (float)(0.0001 * peak * peak), c2 = (float)(0.0009 * peak * peak);
-    us_gaussian_blur(a, mean_a, window_sigma, blur);
-    us_gaussian_blur(b, mean_b, window_sigma, blur);
+    us_gaussian_blur(a, mean_a, SSIM_SIGMA, blur);
+    us_gaussian_blur(b, mean_b, SSIM_SIGMA, blur);
     mean_product(a, b, cross, blur);
     mean_product(a, a, squares, blur);
     mean_product(b, b, map, blur);
@@ -41,10 +39,7 @@ void us_ssim_map(struct us_view a, struct us_view b, struct us_view map, double 
         const float *aa = us_view_row(squares, y), *ab = us_view_row(cross, y);
         float *out = us_view_row(map, y);
         for (int32_t x = 0; x < a.width; x++) {
-            float product = ma[x] * mb[x], power = ma[x] * ma[x] + mb[x] * mb[x];
-            float spread = aa[x] + out[x] - power;
-            float similar = (2.0f * product + c1) * (2.0f * (ab[x] - product) + c2);
-            out[x] = similar / ((power + c1) * ((spread > 0.0f ? spread : 0.0f) + c2));
+            out[x] = ssim_at(ma[x], mb[x], aa[x], out[x], ab[x], peak);
         }
     }
 }

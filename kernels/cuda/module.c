@@ -1,6 +1,7 @@
 #include "kernels/cuda/module.h"
 
 #include "kernels/cuda/device_internal.h"
+#include "kernels/cuda/frame_internal.h"
 
 us_cuda_module_function us_cuda_module;
 
@@ -12,6 +13,7 @@ __attribute__((visibility("default"))) const struct us_cuda_module *us_cuda_modu
         .device_count = cuda_device_count,
         .device = cuda_device,
         .self_test = cuda_self_test,
+        .frame = &us_cuda_frame_table,
     };
     return &module;
 }

@@ -64,6 +64,9 @@ target_compile_options(us_cuda_options INTERFACE
 file(GLOB us_cuda_c CONFIGURE_DEPENDS kernels/cuda/*.c)
 list(FILTER us_cuda_c EXCLUDE REGEX "/load\\.c$")
 file(GLOB_RECURSE us_cuda_cu CONFIGURE_DEPENDS kernels/*.cu)
+# Image kernels give the processor's bits: like it, they do not contract to fused multiply-adds.
+file(GLOB us_cuda_exact CONFIGURE_DEPENDS kernels/*.cu)
+set_source_files_properties(${us_cuda_exact} kernels/nn/tflite_ops.cu PROPERTIES COMPILE_OPTIONS --fmad=false)
 # What the module shares with the program: none of these calls oneDNN.
 set(us_cuda_shared kernels/nn/memory.c kernels/nn/status.c)
 # One set of objects: the module, and a static library for tests of its insides.

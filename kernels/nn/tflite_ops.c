@@ -3,20 +3,14 @@
 #include <math.h>
 #include <string.h>
 
+#include "kernels/nn/tflite_ops_internal.h"
+
 enum { LANES = US_TFLITE_BLOCK, ROWS = 4 };
 
 typedef float lanes __attribute__((vector_size(LANES * sizeof(float)), aligned(4), may_alias));
 
 static int32_t rounded(int32_t channels) {
     return (channels + LANES - 1) / LANES * LANES;
-}
-
-static float fuse(float value, enum us_fused fused) {
-    if (fused == US_FUSED_NONE) {
-        return value;
-    }
-    value = value > 0.0f ? value : 0.0f;
-    return fused == US_FUSED_RELU6 && value > 6.0f ? 6.0f : value;
 }
 
 size_t us_tflite_packed_floats(int32_t taps, int32_t in_channels, int32_t out_channels) {
@@ -151,15 +145,6 @@ void us_tflite_conv(struct us_nhwc in, struct us_nhwc out, const float *packed, 
     }
 }
 
-struct span {
-    int32_t first, last; /* kernel taps that lie inside the input; last is exclusive */
-};
-
-static struct span inside(int32_t start, int32_t kernel, int32_t size) {
-    struct span s = {start < 0 ? -start : 0, size - start < kernel ? size - start : kernel};
-    return s;
-}
-
 static void depthwise_pixel(struct us_nhwc in, const float *weights, const float *bias,
                             const struct us_sliding *w, int32_t y, int32_t x, float *out) {
     int32_t top = y * w->stride_y - w->pad_top, left = x * w->stride_x - w->pad_left;
@@ -245,25 +230,6 @@ void us_tflite_pad(struct us_nhwc in, struct us_nhwc out, const int32_t before[3
                    (size_t)in.channels * sizeof *out.data);
         }
     }
-}
-
-struct blend {
-    int32_t low, high;
-    float weight; /* of high */
-};
-
-static struct blend blend_at(int32_t i, int32_t in_size, int32_t out_size, bool align_corners,
-                             bool half_pixel_centers) {
-    float scale = (float)in_size / (float)out_size;
-    if (align_corners && out_size > 1) {
-        scale = (float)(in_size - 1) / (float)(out_size - 1);
-    }
-    float at = half_pixel_centers ? ((float)i + 0.5f) * scale - 0.5f : (float)i * scale;
-    float floored = floorf(at);
-    struct blend b = {(int32_t)floored, (int32_t)floored + 1, at - floored};
-    b.low = b.low < 0 ? 0 : b.low >= in_size ? in_size - 1 : b.low;
-    b.high = b.high < 0 ? 0 : b.high >= in_size ? in_size - 1 : b.high;
-    return b;
 }
 
 void us_tflite_resize_bilinear(struct us_nhwc in, struct us_nhwc out, bool align_corners,

@@ -51,4 +51,37 @@ void us_tflite_relu(const float *in, float *out, size_t count, enum us_fused fus
 /* One slope a channel. */
 void us_tflite_prelu(struct us_nhwc in, const float *slopes, float *out);
 
+/* The same on a device, for `count` images whose data lie `stride` floats apart; enqueued on
+ * `stream` (a cudaStream_t). Sums run in the same order, image by image, so the batch changes
+ * nothing. */
+struct us_nhwc_batch {
+    float *data; /* of the first image, in device memory */
+    size_t stride;
+    int32_t count, height, width, channels;
+};
+
+/* A direct convolution; weights as us_tflite_pack_weights makes them, without scratch. */
+void us_tflite_conv_cuda(struct us_nhwc_batch in, struct us_nhwc_batch out, const float *packed,
+                         const float *bias, const struct us_sliding *window, void *stream);
+void us_tflite_depthwise_cuda(struct us_nhwc_batch in, struct us_nhwc_batch out,
+                              const float *weights, const float *bias,
+                              const struct us_sliding *window, void *stream);
+void us_tflite_max_pool_cuda(struct us_nhwc_batch in, struct us_nhwc_batch out,
+                             const struct us_sliding *window, void *stream);
+void us_tflite_pad_cuda(struct us_nhwc_batch in, struct us_nhwc_batch out, const int32_t before[3],
+                        void *stream);
+void us_tflite_resize_bilinear_cuda(struct us_nhwc_batch in, struct us_nhwc_batch out,
+                                    bool align_corners, bool half_pixel_centers, void *stream);
+/* height x width x channels values of each image. */
+void us_tflite_add_cuda(struct us_nhwc_batch a, struct us_nhwc_batch b, struct us_nhwc_batch out,
+                        enum us_fused fused, void *stream);
+void us_tflite_relu_cuda(struct us_nhwc_batch in, struct us_nhwc_batch out, enum us_fused fused,
+                         void *stream);
+void us_tflite_prelu_cuda(struct us_nhwc_batch in, struct us_nhwc_batch out, const float *slopes,
+                          void *stream);
+/* Copies `outer` runs of `inner` values, from one after another to one every `step` of `out`; both
+ * are counted in floats and out.data is where the first goes. */
+void us_tflite_place_cuda(struct us_nhwc_batch in, struct us_nhwc_batch out, size_t outer,
+                          size_t inner, size_t step, void *stream);
+
 #endif

@@ -3,9 +3,8 @@
 #include <math.h>
 #include <string.h>
 
-#include "kernels/blur.h"
-#include "kernels/encoding.h"
-#include "nodes/comp/grain.h"
+#include "kernels/blend.h"
+#include "kernels/grain.h"
 #include "nodes/comp/merge_mask_internal.h"
 #include "nodes/comp/region.h"
 #include "runtime/base/mem.h"
@@ -54,15 +53,23 @@ struct us_error *us_merge_place(struct us_merge *merge, bool *touches) {
 }
 
 static struct us_error *measure_swap(struct us_merge *merge, const struct us_channel *const *plate,
-                                     struct us_view scratch, double add[3]) {
+                                     struct us_view scratch, float *differences, double add[3]) {
     for (int c = 0; c < 3; c++) {
         us_region_read(merge->plate, plate[c], &merge->region, 0.0f, scratch);
         US_TRY(us_encoding_encode("log", &scratch, 1));
-        double wanted = us_grain_measure(scratch, merge->mask);
-        double have = us_grain_measure(merge->rgb[c], merge->mask);
-        add[c] = merge->options.grain * sqrt(fmax(0.0, wanted * wanted - have * have));
+        double wanted = us_grain_measure(scratch, merge->mask, differences);
+        double have = us_grain_measure(merge->rgb[c], merge->mask, differences);
+        add[c] = us_grain_lack(wanted, have, merge->options.grain);
     }
     return NULL;
+}
+
+uint64_t us_merge_seed(const struct us_merge *merge, int channel) {
+    uint64_t seed = (uint64_t)channel;
+    for (int i = 0; i < 8; i++) {
+        seed = seed * 0x100000001b3u + merge->seed.bytes[i];
+    }
+    return seed;
 }
 
 /* The swap arrives in the log encoding and leaves as light. */
@@ -72,14 +79,17 @@ static struct us_error *match_grain(struct us_merge *merge) {
     if (merge->options.grain > 0.0) {
         struct us_view scratch;
         double add[3];
-        US_TRY(us_planes_create(merge->mask.width, merge->mask.height, 1, &scratch));
+        int32_t width = merge->mask.width, height = merge->mask.height;
+        US_TRY(us_planes_create(width, height, 1, &scratch));
+        float *differences = us_malloc(us_grain_scratch(width, height) * sizeof *differences);
         struct us_error *error =
-            measure_swap(merge, (const struct us_channel *const *)plate, scratch, add);
+            measure_swap(merge, (const struct us_channel *const *)plate, scratch, differences, add);
+        us_free(differences);
         us_free(scratch.data);
         US_TRY(error);
         for (int c = 0; c < 3; c++) {
-            us_grain_add(merge->rgb[c], merge->mask, add[c], &merge->seed, c, merge->region.x_min,
-                         merge->region.y_min);
+            us_grain_add(merge->rgb[c], merge->mask, add[c], us_merge_seed(merge, c),
+                         merge->region.x_min, merge->region.y_min);
         }
     }
     return us_encoding_decode("log", merge->rgb, 3);
@@ -107,13 +117,6 @@ static struct us_error *bring_swap(struct us_merge *merge) {
     return error;
 }
 
-static float mix(float plate, float swap, float mask) {
-    if (!isfinite(swap)) {
-        return plate;
-    }
-    return mask >= 1.0f || !isfinite(plate) ? swap : plate + mask * (swap - plate);
-}
-
 static struct us_error *lay_over(const struct us_merge *merge, struct us_image *out) {
     struct us_channel *channels[3];
     struct us_view plane;
@@ -121,14 +124,7 @@ static struct us_error *lay_over(const struct us_merge *merge, struct us_image *
     US_TRY(us_planes_create(merge->mask.width, merge->mask.height, 1, &plane));
     for (int c = 0; c < 3; c++) {
         us_region_read(out, channels[c], &merge->region, 0.0f, plane);
-        for (int32_t y = 0; y < plane.height; y++) {
-            float *row = us_view_row(plane, y);
-            const float *mask = us_view_row(merge->mask, y);
-            const float *swap = us_view_row(merge->rgb[c], y);
-            for (int32_t x = 0; x < plane.width; x++) {
-                row[x] = mix(row[x], swap[x], mask[x]);
-            }
-        }
+        us_blend_mix(plane, merge->rgb[c], merge->mask);
         us_region_write(out, channels[c], &merge->region, plane, &merge->mask);
     }
     us_free(plane.data);
@@ -168,22 +164,9 @@ struct us_error *us_merge_channels(const struct us_image *plate, enum us_merge_a
     return NULL;
 }
 
-/* Where a plate pixel lies in the crop, 0 to 1, the second upwards as compositors have it. */
-static void fill_st(const struct us_merge *merge, bool upwards, struct us_view plane) {
-    double size = upwards ? us_window_height(&merge->faces->data_window)
-                          : us_window_width(&merge->faces->data_window);
-    for (int32_t y = 0; y < plane.height; y++) {
-        for (int32_t x = 0; x < plane.width; x++) {
-            double at[2];
-            us_affine_apply(merge->to_faces, x + 0.5, y + 0.5, &at[0], &at[1]);
-            double value = upwards ? 1.0 - at[1] / size : at[0] / size;
-            us_view_row(plane, y)[x] = (float)value;
-        }
-    }
-}
-
 static struct us_error *write_aovs(const struct us_merge *merge, struct us_image *out) {
     struct us_view st;
+    struct us_blend_frame frame = us_merge_frame(merge);
     US_TRY(us_planes_create(merge->mask.width, merge->mask.height, 1, &st));
     const struct us_view planes[] = {merge->mask, merge->rgb[0], merge->rgb[1], merge->rgb[2], st,
                                      st};
@@ -191,7 +174,7 @@ static struct us_error *write_aovs(const struct us_merge *merge, struct us_image
         char *name = aov_name(merge->plate, merge->options.aovs, i);
         struct us_channel *channel = us_image_channel(out, name);
         if (i >= 4) {
-            fill_st(merge, i == 5, st);
+            us_blend_place(&frame, i == 5, st);
         }
         us_region_write(out, channel, &merge->region, planes[i], &merge->cover);
         us_free(name);

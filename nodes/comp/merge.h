@@ -1,17 +1,16 @@
 /* Putting a swapped crop back onto its plate: geometry, mask, light, extra channels.
  *
  * Everything happens in `region`, the part of the plate that the crop's footprint touches. The mask
- * is exactly 0 outside the footprint and wherever it would be below US_MERGE_LEAST, and a sample
+ * is exactly 0 outside the footprint and wherever it would be below US_BLEND_LEAST, and a sample
  * whose mask is 0 is never written. */
 #ifndef US_NODES_COMP_MERGE_H
 #define US_NODES_COMP_MERGE_H
 
+#include "kernels/blend.h"
 #include "kernels/resample.h"
 #include "nodes/face/crop_info.h"
 #include "runtime/base/hash.h"
 #include "runtime/image/image.h"
-
-#define US_MERGE_LEAST (1.0f / 1024.0f)
 
 enum us_merge_mask { US_MASK_PRODUCT, US_MASK_LEARNED, US_MASK_LANDMARKS, US_MASK_NONE };
 enum us_merge_aovs { US_AOVS_NONE, US_AOVS_MATTE, US_AOVS_SWAP, US_AOVS_ALL };
@@ -43,6 +42,10 @@ struct us_error *us_merge_place(struct us_merge *merge, bool *touches) US_NODISC
  * `out`, a copy of the plate with the channels of us_merge_channels. */
 struct us_error *us_merge_run(struct us_merge *merge, struct us_image *out) US_NODISCARD;
 void us_merge_finish(struct us_merge *merge);
+
+/* Where the crop lies, from samples of the region; what the grain of a channel starts from. */
+struct us_blend_frame us_merge_frame(const struct us_merge *merge);
+uint64_t us_merge_seed(const struct us_merge *merge, int channel);
 
 /* Adds the extra channels, zeroed: matte.A, swap.R, swap.G, swap.B, st.x, st.y as `aovs` says, all
  * prefixed "understudy." when the plate has one of these names already. */

@@ -1,4 +1,5 @@
 #include <math.h>
+#include <string.h>
 
 #include "kernels/blur.h"
 #include "kernels/morph.h"
@@ -6,31 +7,15 @@
 #include "nodes/comp/region.h"
 #include "runtime/base/mem.h"
 
-static void fill_cover(struct us_merge *merge) {
-    double width = us_window_width(&merge->faces->data_window);
-    double height = us_window_height(&merge->faces->data_window);
-    double ramp = fmax(1.0, 0.5 * merge->options.feather_px);
-    for (int32_t y = 0; y < merge->cover.height; y++) {
-        float *row = us_view_row(merge->cover, y);
-        for (int32_t x = 0; x < merge->cover.width; x++) {
-            double u, v;
-            us_affine_apply(merge->to_faces, x + 0.5, y + 0.5, &u, &v);
-            double inside = fmin(fmin(u, width - u), fmin(v, height - v)) / merge->scale;
-            double t = fmin(1.0, fmax(0.0, inside / ramp));
-            row[x] = (float)(t * t * (3.0 - 2.0 * t));
-        }
-    }
-}
-
-static void multiply(struct us_view mask, struct us_view by, bool inverted) {
-    for (int32_t y = 0; y < mask.height; y++) {
-        float *row = us_view_row(mask, y);
-        const float *factor = us_view_row(by, y);
-        for (int32_t x = 0; x < mask.width; x++) {
-            float f = factor[x] > 0.0f ? fminf(factor[x], 1.0f) : 0.0f;
-            row[x] *= inverted ? 1.0f - f : f;
-        }
-    }
+struct us_blend_frame us_merge_frame(const struct us_merge *merge) {
+    struct us_blend_frame frame = {
+        .width = us_window_width(&merge->faces->data_window),
+        .height = us_window_height(&merge->faces->data_window),
+        .scale = merge->scale,
+        .ramp = fmax(1.0, 0.5 * merge->options.feather_px),
+    };
+    memcpy(frame.map, merge->to_faces, sizeof frame.map);
+    return frame;
 }
 
 /* Multiplies by the crop's matte, brought into plate space. */
@@ -49,7 +34,7 @@ static struct us_error *multiply_crop(struct us_merge *merge, const struct us_im
     }
     if (!error) {
         us_resample_affine(&source, &brought, 1, map, US_FILTER_LINEAR);
-        multiply(merge->mask, brought, false);
+        us_blend_multiply(merge->mask, brought, false);
         us_free(brought.data);
     }
     us_free(source.data);
@@ -63,7 +48,7 @@ static struct us_error *multiply_artist(struct us_merge *merge, const struct us_
     US_TRY(us_matte_find(image, &channel));
     US_TRY(us_planes_create(merge->mask.width, merge->mask.height, 1, &plane));
     us_region_read(image, channel, &merge->region, 0.0f, plane);
-    multiply(merge->mask, plane, inverted);
+    us_blend_multiply(merge->mask, plane, inverted);
     us_free(plane.data);
     return NULL;
 }
@@ -86,26 +71,11 @@ static struct us_error *shape(struct us_merge *merge) {
     return NULL;
 }
 
-static void settle(struct us_merge *merge) {
-    float opacity = (float)merge->options.opacity;
-    multiply(merge->mask, merge->cover, false);
-    for (int32_t y = 0; y < merge->mask.height; y++) {
-        float *row = us_view_row(merge->mask, y);
-        for (int32_t x = 0; x < merge->mask.width; x++) {
-            float value = row[x] * opacity;
-            row[x] = value >= US_MERGE_LEAST ? fminf(value, 1.0f) : 0.0f;
-        }
-    }
-}
-
 struct us_error *us_merge_build_mask(struct us_merge *merge) {
     enum us_merge_mask kind = merge->options.mask;
-    fill_cover(merge);
-    for (int32_t y = 0; y < merge->mask.height; y++) {
-        for (int32_t x = 0; x < merge->mask.width; x++) {
-            us_view_row(merge->mask, y)[x] = 1.0f;
-        }
-    }
+    struct us_blend_frame frame = us_merge_frame(merge);
+    us_blend_cover(&frame, merge->cover);
+    us_blend_fill(merge->mask, 1.0f);
     if (!(merge->matte && merge->options.replace)) {
         if (kind == US_MASK_LANDMARKS || kind == US_MASK_PRODUCT) {
             US_TRY(multiply_crop(merge, merge->faces, merge->to_faces, "face crop"));
@@ -121,6 +91,6 @@ struct us_error *us_merge_build_mask(struct us_merge *merge) {
     if (merge->holdout) {
         US_TRY(multiply_artist(merge, merge->holdout, true));
     }
-    settle(merge);
+    us_blend_settle(merge->mask, merge->cover, (float)merge->options.opacity);
     return NULL;
 }

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "kernels/encoding.h"
-#include "kernels/half.h"
+#include "kernels/samples.h"
 #include "runtime/base/mem.h"
 #include "runtime/base/str.h"
 
@@ -23,84 +23,24 @@ char *us_window_text(const struct us_window *window, char text[64]) {
     return text;
 }
 
-/* One row's samples of a channel from column `x` of the data window on, as a channel. */
-static struct us_channel row_part(const struct us_channel *channel, int32_t x, int32_t y,
-                                  int32_t width) {
-    struct us_channel part = *channel;
-    size_t start = (size_t)y * (size_t)channel->width + (size_t)x;
-    part.data = (char *)channel->data + start * us_sample_size(channel->sample);
-    part.width = width;
-    part.height = 1;
-    return part;
+static struct us_samples samples_of(const struct us_channel *channel) {
+    return (struct us_samples){channel->data, channel->width, channel->height,
+                               (enum us_sample_type)channel->sample};
 }
 
 void us_region_read(const struct us_image *image, const struct us_channel *channel,
                     const struct us_window *region, float outside, struct us_view plane) {
     const struct us_window *data = &image->data_window;
-    for (int32_t y = 0; y < plane.height; y++) {
-        float *row = us_view_row(plane, y);
-        for (int32_t x = 0; x < plane.width; x++) {
-            row[x] = outside;
-        }
-    }
-    struct us_window shared;
-    if (!us_window_intersect(data, region, &shared)) {
-        return;
-    }
-    for (int32_t y = shared.y_min; y <= shared.y_max; y++) {
-        float *row = us_view_row(plane, y - region->y_min) + (shared.x_min - region->x_min);
-        struct us_channel part = row_part(channel, shared.x_min - data->x_min, y - data->y_min,
-                                          us_window_width(&shared));
-        us_channel_read(&part, (struct us_view){row, part.width, 1, part.width});
-    }
-}
-
-static float saturate(enum us_sample sample, float value) {
-    if (sample != US_HALF) {
-        return value;
-    }
-    return value > 65504.0f ? 65504.0f : value < -65504.0f ? -65504.0f : value;
-}
-
-static void write_run(struct us_channel *channel, float *values) {
-    for (int32_t x = 0; x < channel->width; x++) {
-        values[x] = saturate(channel->sample, values[x]);
-    }
-    us_channel_write(channel, (struct us_view){values, channel->width, 1, channel->width});
-}
-
-/* Writes one row in runs of samples at which `where` (or NULL) is above 0. */
-static void write_row(struct us_channel *channel, int32_t x, int32_t y, int32_t width,
-                      float *values, const float *where) {
-    for (int32_t i = 0; i < width;) {
-        if (where && !(where[i] > 0.0f)) {
-            i++;
-            continue;
-        }
-        int32_t end = i + 1;
-        while (end < width && (!where || where[end] > 0.0f)) {
-            end++;
-        }
-        struct us_channel part = row_part(channel, x + i, y, end - i);
-        write_run(&part, values + i);
-        i = end;
-    }
+    us_samples_read(samples_of(channel), region->x_min - data->x_min, region->y_min - data->y_min,
+                    outside, plane);
 }
 
 void us_region_write(const struct us_image *image, struct us_channel *channel,
                      const struct us_window *region, struct us_view plane,
                      const struct us_view *where) {
     const struct us_window *data = &image->data_window;
-    struct us_window shared;
-    if (!us_window_intersect(data, region, &shared)) {
-        return;
-    }
-    int32_t left = shared.x_min - region->x_min, width = us_window_width(&shared);
-    for (int32_t y = shared.y_min; y <= shared.y_max; y++) {
-        int32_t row = y - region->y_min;
-        write_row(channel, shared.x_min - data->x_min, y - data->y_min, width,
-                  us_view_row(plane, row) + left, where ? us_view_row(*where, row) + left : NULL);
-    }
+    us_samples_write(samples_of(channel), region->x_min - data->x_min, region->y_min - data->y_min,
+                     plane, where);
 }
 
 static struct us_error *lacks(const struct us_image *image, const char *wanted) {

@@ -3,14 +3,10 @@
 #include <math.h>
 #include <string.h>
 
-#include "kernels/encoding.h"
+#include "kernels/expose.h"
 #include "kernels/resample.h"
 #include "nodes/face/crop_info.h"
 #include "runtime/base/mem.h"
-
-/* Brighter samples would only take part in a mean with one pixel's highlight. */
-static const float brightest = 64.0f;
-static const float darkest = 1e-5f;
 
 struct us_error *us_frame_rgb_read(const struct us_image *image, struct us_frame_rgb *frame) {
     frame->window = image->data_window;
@@ -67,50 +63,6 @@ void us_looker_finish(struct us_looker *looker) {
     *looker = (struct us_looker){0};
 }
 
-static bool inside(const struct us_frame_rgb *frame, const double map[6], int32_t x, int32_t y) {
-    double at_x, at_y;
-    us_affine_apply(map, x + 0.5, y + 0.5, &at_x, &at_y);
-    return at_x >= 0 && at_y >= 0 && at_x < frame->planes[0].width &&
-           at_y < frame->planes[0].height;
-}
-
-/* Blackens what lies outside the frame; the gain that puts the geometric mean at 0.18. */
-static double measure_gain(struct us_looker *looker, const struct us_frame_rgb *frame,
-                           const double map[6]) {
-    double sum = 0;
-    int64_t count = 0;
-    for (int32_t y = 0; y < looker->size; y++) {
-        float *rows[3] = {us_view_row(looker->planes[0], y), us_view_row(looker->planes[1], y),
-                          us_view_row(looker->planes[2], y)};
-        for (int32_t x = 0; x < looker->size; x++) {
-            if (!inside(frame, map, x, y)) {
-                rows[0][x] = rows[1][x] = rows[2][x] = 0.0f;
-                continue;
-            }
-            float light = 0.2126f * rows[0][x] + 0.7152f * rows[1][x] + 0.0722f * rows[2][x];
-            if (light > darkest) {
-                sum += log2((double)fminf(light, brightest));
-                count++;
-            }
-        }
-    }
-    return count ? 0.18 / exp2(sum / (double)count) : 1.0;
-}
-
-static void encode_row(const struct us_looker *looker, int32_t y, float gain, float *out) {
-    float span = looker->high - looker->low;
-    for (int p = 0; p < 3; p++) {
-        float *row = us_view_row(looker->planes[p], y);
-        for (int32_t x = 0; x < looker->size; x++) {
-            row[x] = fminf(row[x] * gain, 1.0f);
-        }
-        us_srgb_encode(row, row, (size_t)looker->size);
-        for (int32_t x = 0; x < looker->size; x++) {
-            out[3 * x + p] = looker->low + span * row[x];
-        }
-    }
-}
-
 void us_looker_run(struct us_looker *looker, const struct us_frame_rgb *frame,
                    const struct us_square *square, double stops) {
     double map[6];
@@ -118,11 +70,13 @@ void us_looker_run(struct us_looker *looker, const struct us_frame_rgb *frame,
     map[2] -= frame->window.x_min;
     map[5] -= frame->window.y_min;
     us_resample_affine(frame->planes, looker->planes, 3, map, US_FILTER_LINEAR);
-    float gain = (float)(measure_gain(looker, frame, map) * exp2(stops));
-    float *input = us_tflite_input(looker->network, looker->memory);
-    for (int32_t y = 0; y < looker->size; y++) {
-        encode_row(looker, y, gain, input + 3 * (ptrdiff_t)y * looker->size);
-    }
+    struct us_exposure exposure = {.width = frame->planes[0].width,
+                                   .height = frame->planes[0].height,
+                                   .stops = stops,
+                                   .low = looker->low,
+                                   .high = looker->high};
+    memcpy(exposure.map, map, sizeof map);
+    us_expose(looker->planes, &exposure, us_tflite_input(looker->network, looker->memory));
     us_tflite_run(looker->network, looker->memory);
 }
 
