@@ -1,9 +1,8 @@
 #include "nodes/learn/checkpoint.h"
 
-#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -24,19 +23,22 @@ void us_checkpoint_finish(struct us_checkpoint *checkpoint) {
     *checkpoint = (struct us_checkpoint){0};
 }
 
-static char *file_path(const char *folder, uint64_t step, bool final) {
-    char name[64];
-    snprintf(name, sizeof name, "%s-%010llu.safetensors", final ? "final" : "step",
-             (unsigned long long)step);
-    return us_path_join(folder, name);
+enum { COUNTERS = 5, COUNTERS_PLAIN = 2 };
+
+/* A training that never went back has two counters, as before there were more. */
+static int64_t counter_count(const struct us_checkpoint *state) {
+    return state->returns || state->trouble || state->returned_to ? COUNTERS : COUNTERS_PLAIN;
 }
 
 /* The state as arrays; `counters` and `times` are the caller's and must outlive them. */
-static struct us_arrays *describe(const struct us_checkpoint *state, int64_t counters[2],
+static struct us_arrays *describe(const struct us_checkpoint *state, int64_t counters[COUNTERS],
                                   double times[2]) {
     struct us_arrays *file = us_arrays_create();
     counters[0] = (int64_t)state->step;
     counters[1] = (int64_t)state->generation;
+    counters[2] = (int64_t)state->returns;
+    counters[3] = (int64_t)state->trouble;
+    counters[4] = (int64_t)state->returned_to;
     times[0] = state->seconds;
     times[1] = state->wait_seconds;
     us_arrays_set_text(file, "format", "understudy-checkpoint-1");
@@ -48,7 +50,7 @@ static struct us_arrays *describe(const struct us_checkpoint *state, int64_t cou
     }
     us_arrays_add(file, "losses", US_ARRAY_F32, 1, (int64_t[]){2 * (int64_t)state->step},
                   state->losses);
-    us_arrays_add(file, "counters", US_ARRAY_I64, 1, (int64_t[]){2}, counters);
+    us_arrays_add(file, "counters", US_ARRAY_I64, 1, (int64_t[]){counter_count(state)}, counters);
     us_arrays_add(file, "times", US_ARRAY_F64, 1, (int64_t[]){2}, times);
     us_arrays_add(file, "lines", US_ARRAY_U8, 1, (int64_t[]){(int64_t)strlen(state->lines)},
                   state->lines);
@@ -94,88 +96,34 @@ static struct us_error *write_arrays(const struct us_arrays *file, const char *p
     return error;
 }
 
-/* The step in a name like "step-0000000120.safetensors"; false for any other name. */
-static bool parse_name(const char *name, bool final, uint64_t *step) {
-    const char *prefix = final ? "final-" : "step-";
-    const size_t length = strlen(prefix);
-    if (strncmp(name, prefix, length) != 0) {
-        return false;
+/* A rename is on the disk once its folder is. */
+static struct us_error *sync_folder(const char *folder) {
+    const int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    const bool failed = fd < 0 || (fsync(fd) != 0 && errno != EINVAL && errno != EROFS);
+    struct us_error *error =
+        failed ? us_error_from_errno(errno, "cannot write the folder '%s'", folder) : NULL;
+    if (fd >= 0) {
+        close(fd);
     }
-    char *end;
-    *step = strtoull(name + length, &end, 10);
-    return end == name + length + 10 && strcmp(end, ".safetensors") == 0;
-}
-
-static int ascending(const void *left, const void *right) {
-    const uint64_t a = *(const uint64_t *)left, b = *(const uint64_t *)right;
-    return (a > b) - (a < b);
-}
-
-static void list(const char *folder, bool with_final, uint64_t **steps, size_t *count) {
-    DIR *dir = opendir(folder);
-    size_t capacity = 0;
-    *steps = NULL;
-    *count = 0;
-    for (struct dirent *entry; dir && (entry = readdir(dir));) {
-        uint64_t step;
-        if (parse_name(entry->d_name, false, &step) ||
-            (with_final && parse_name(entry->d_name, true, &step))) {
-            us_grow(steps, &capacity, *count, sizeof **steps);
-            (*steps)[(*count)++] = step;
-        }
-    }
-    if (dir) {
-        closedir(dir);
-    }
-    if (*count > 1) {
-        qsort(*steps, *count, sizeof **steps, ascending);
-    }
-}
-
-void us_checkpoint_list(const char *folder, uint64_t **steps, size_t *count) {
-    list(folder, true, steps, count);
-    size_t kept = 0;
-    for (size_t i = 0; i < *count; i++) {
-        if (kept == 0 || (*steps)[i] != (*steps)[kept - 1]) {
-            (*steps)[kept++] = (*steps)[i];
-        }
-    }
-    *count = kept;
-}
-
-/* Keeps the newest two step files; those beyond the one just written are of a longer training that
- * went back, and stay. */
-static void remove_older(const char *folder, uint64_t newest) {
-    uint64_t *steps;
-    size_t count, at = 0;
-    list(folder, false, &steps, &count);
-    while (at < count && steps[at] < newest) {
-        at++;
-    }
-    for (size_t i = 0; i + 1 < at; i++) {
-        char *path = file_path(folder, steps[i], false);
-        unlink(path);
-        us_free(path);
-    }
-    us_free(steps);
+    return error;
 }
 
 struct us_error *us_checkpoint_write(const char *folder, const struct us_checkpoint *state,
                                      bool final) {
-    int64_t counters[2];
+    int64_t counters[COUNTERS];
     double times[2];
-    char *temporary = NULL, *path = file_path(folder, state->step, final);
+    char *temporary = NULL, *path = us_checkpoint_path(folder, state->step, final);
     struct us_arrays *file = describe(state, counters, times);
     add_digest(file);
     struct us_error *error = us_write_begin(path, &temporary);
     if (!error) {
         error = us_write_finish(path, temporary, write_arrays(file, temporary));
     }
+    if (!error) {
+        error = sync_folder(folder);
+    }
     us_arrays_destroy(file);
     us_free(path);
-    if (!error && !final) {
-        remove_older(folder, state->step);
-    }
     return us_error_wrap(error, "cannot save the training at step %llu",
                          (unsigned long long)state->step);
 }
@@ -193,20 +141,35 @@ static struct us_error *copy_array(const struct us_arrays *file, const char *nam
     return NULL;
 }
 
-static struct us_error *read_arrays(const struct us_arrays *file, uint64_t step, size_t count,
-                                    int buffers, struct us_checkpoint *state) {
+static struct us_error *read_counters(const struct us_arrays *file, uint64_t step,
+                                      struct us_checkpoint *state) {
     const struct us_array *array;
-    int64_t counters[2];
-    double times[2];
-    US_TRY(us_arrays_need(file, "counters", US_ARRAY_I64, 1, (int64_t[]){2}, &array));
-    memcpy(counters, array->data, sizeof counters);
-    US_TRY(us_arrays_need(file, "times", US_ARRAY_F64, 1, (int64_t[]){2}, &array));
-    memcpy(times, array->data, sizeof times);
-    if (counters[0] != (int64_t)step || counters[1] < 0) {
-        return us_fail(US_CORRUPT, "it is of step %lld", (long long)counters[0]);
+    int64_t counters[COUNTERS] = {0};
+    US_TRY(us_arrays_need(file, "counters", US_ARRAY_I64, 1, (int64_t[]){-1}, &array));
+    if (array->shape[0] != COUNTERS && array->shape[0] != COUNTERS_PLAIN) {
+        return us_fail(US_CORRUPT, "it has %lld counters", (long long)array->shape[0]);
+    }
+    memcpy(counters, array->data, array->size);
+    for (int i = 0; i < COUNTERS; i++) {
+        if (counters[i] < 0 || (i == 0 && counters[i] != (int64_t)step)) {
+            return us_fail(US_CORRUPT, "it is of step %lld", (long long)counters[0]);
+        }
     }
     state->step = step;
     state->generation = (uint64_t)counters[1];
+    state->returns = (uint64_t)counters[2];
+    state->trouble = (uint64_t)counters[3];
+    state->returned_to = (uint64_t)counters[4];
+    return NULL;
+}
+
+static struct us_error *read_arrays(const struct us_arrays *file, uint64_t step, size_t count,
+                                    int buffers, struct us_checkpoint *state) {
+    const struct us_array *array;
+    double times[2];
+    US_TRY(read_counters(file, step, state));
+    US_TRY(us_arrays_need(file, "times", US_ARRAY_F64, 1, (int64_t[]){2}, &array));
+    memcpy(times, array->data, sizeof times);
     state->seconds = times[0];
     state->wait_seconds = times[1];
     state->count = count;
@@ -214,14 +177,14 @@ static struct us_error *read_arrays(const struct us_arrays *file, uint64_t step,
         US_TRY(copy_array(file, buffer_names[i], US_ARRAY_F32, (int64_t)count,
                           (void **)&state->buffers[i]));
     }
-    US_TRY(copy_array(file, "losses", US_ARRAY_F32, 2 * counters[0], (void **)&state->losses));
+    US_TRY(copy_array(file, "losses", US_ARRAY_F32, 2 * (int64_t)step, (void **)&state->losses));
     return copy_array(file, "lines", US_ARRAY_U8, -1, (void **)&state->lines);
 }
 
 /* A sound file is, header and all, what writing its content gives. */
 static struct us_error *check_digest(const struct us_checkpoint *state, const uint8_t *bytes,
                                      size_t size) {
-    int64_t counters[2];
+    int64_t counters[COUNTERS];
     double times[2];
     uint8_t *header;
     size_t header_size;
@@ -256,7 +219,7 @@ struct us_error *us_checkpoint_read(const char *folder, uint64_t step, size_t co
                                     struct us_checkpoint *checkpoint) {
     struct us_error *error = NULL;
     for (int final = 1; final >= 0; final--) {
-        char *path = file_path(folder, step, final);
+        char *path = us_checkpoint_path(folder, step, final);
         if (access(path, F_OK) == 0) {
             us_error_free(error);
             us_checkpoint_finish(checkpoint);

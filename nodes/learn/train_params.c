@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "nodes/learn/loss_guard.h"
+
 static const char *const archs[] = {"df", NULL};
 static const char *const optimizers[] = {"adabelief", "adam", NULL};
 static const char *const precisions[] = {"f32", "bf16", NULL};
@@ -145,6 +147,34 @@ const struct us_param us_train_params[] = {
      .max = 100000000,
      .unit = "steps",
      .role = US_UNKEYED},
+    {.name = "checkpoint.keep",
+     .doc = "Newest checkpoints that stay; of older ones a few do, ever further apart.",
+     .type = US_PARAM_INT,
+     .offset = AT(checkpoint_keep),
+     .number = 2,
+     .min = 1,
+     .max = 1000,
+     .unit = "files",
+     .role = US_UNKEYED},
+    {.name = "guard.factor",
+     .doc = "When the median loss of the last 10 steps exceeds the median of guard.window steps "
+            "before by so many standard deviations (estimated from the median deviation) and by "
+            "half, training goes back to a checkpoint from before that; 0: never.",
+     .type = US_PARAM_DOUBLE,
+     .offset = AT(guard_factor),
+     .number = 8,
+     .max = 1000,
+     .unit = "",
+     .neutral = true},
+    {.name = "guard.window",
+     .doc = "Steps whose losses are the usual ones for guard.factor.",
+     .type = US_PARAM_INT,
+     .offset = AT(guard_window),
+     .number = 200,
+     .min = US_GUARD_LEAST,
+     .max = US_GUARD_WINDOW_MOST,
+     .unit = "steps",
+     .neutral = true},
     US_STRING(P, license, "", "Licence of the model, carried in its file."),
     US_STRING(P, consent, "", "Reference to the persons' consent, carried in the model's file."),
     US_PARAMS_END};

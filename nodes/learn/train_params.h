@@ -21,7 +21,9 @@ struct train_params {
     double settle_jitter;
     struct us_strings reset;
     double checkpoint_minutes;
-    int64_t checkpoint_steps;
+    int64_t checkpoint_steps, checkpoint_keep;
+    int64_t guard_window;
+    double guard_factor;
     const char *license, *consent;
 };
 

@@ -7,10 +7,11 @@
 #include "nodes/learn/dataset_gather.h"
 #include "nodes/learn/model_file.h"
 #include "nodes/learn/train_result.h"
+#include "nodes/learn/training_guard.h"
 #include "nodes/learn/training_state.h"
 #include "runtime/base/mem.h"
 
-enum { REPEATS = 8, GENERATIONS = 3 };
+enum { REPEATS = 8, RETRY_SECONDS = 60 };
 
 static const char *const side_names[2] = {"source", "destination"};
 
@@ -51,6 +52,7 @@ struct us_error *us_training_open(struct us_training *t, struct us_task *task, i
 }
 
 void us_training_close(struct us_training *t) {
+    us_error_free(us_checkpoint_writer_wait(&t->writer));
     for (int side = 0; side < 2; side++) {
         us_train_side_finish(&t->sides[side]);
     }
@@ -100,25 +102,6 @@ static void print_line(struct us_training *t, const struct us_nn_losses *losses)
     t->line_wait_seconds = t->wait_seconds;
 }
 
-/* Goes back to the last checkpoint, or to the start, and on from there with other variations. */
-static struct us_error *go_back(struct us_training *t, const float *init, const char *why) {
-    const uint64_t from = t->step, generation = t->generation + 1;
-    if (generation > GENERATIONS) {
-        return us_error_hint(us_fail(US_FAILED,
-                                     "the training does not stay finite: %s at step %llu", why,
-                                     (unsigned long long)from + 1),
-                             "lower lr, or set clip to 1");
-    }
-    US_TRY(us_training_restore(t, from, init));
-    t->generation = generation;
-    us_str_printf(&t->lines,
-                  "{\"event\":\"went_back\",\"from_step\":%llu,\"to_step\":%llu,\"why\":\"%s\"}\n",
-                  (unsigned long long)from, (unsigned long long)t->step, why);
-    us_task_warn(t->task, "%s at step %llu: training goes on from step %llu", why,
-                 (unsigned long long)from + 1, (unsigned long long)t->step);
-    return NULL;
-}
-
 /* One update. A batch whose loss or gradient is not finite is passed over for another. */
 static struct us_error *step(struct us_training *t, const float *init) {
     struct us_nn_losses losses;
@@ -137,14 +120,14 @@ static struct us_error *step(struct us_training *t, const float *init) {
     }
     t->seconds += now() - start;
     if (status == US_NN_NOT_FINITE) {
-        return go_back(t, init, "loss or gradient is not finite");
+        return us_training_not_finite(t, init, "loss or gradient is not finite");
     }
     US_TRY(us_nn_error(status, "train"));
     note_loss(t, &losses);
     if (t->step % US_METRICS_STEPS == 0) {
         print_line(t, &losses);
     }
-    return NULL;
+    return us_training_look(t, init);
 }
 
 static bool save_due(const struct us_training *t) {
@@ -153,27 +136,44 @@ static bool save_due(const struct us_training *t) {
            (p->checkpoint_minutes > 0 && now() - t->saved_at >= 60 * p->checkpoint_minutes);
 }
 
+/* After a failure to save, the clock tries again before its time. */
+static void save_failed(struct us_training *t, struct us_error *error) {
+    const double interval = 60 * t->params->checkpoint_minutes;
+    us_training_warn(t, error);
+    t->saved_at = now() - interval + fmin(RETRY_SECONDS, interval);
+}
+
 static struct us_error *save_if_due(struct us_training *t, const float *init) {
     bool finite;
+    struct us_error *failed = us_checkpoint_writer_poll(&t->writer);
+    if (failed) {
+        save_failed(t, failed);
+    }
     if (!save_due(t)) {
         return NULL;
     }
-    US_TRY(us_training_save(t, false, &finite));
     t->saved_at = now();
-    if (!finite) {
-        return go_back(t, init, "a weight is not finite");
+    failed = us_training_save(t, false, &finite);
+    if (failed) {
+        save_failed(t, failed);
+        return NULL;
     }
-    return us_train_pictures(t);
+    if (!finite) {
+        return us_training_not_finite(t, init, "a weight is not finite");
+    }
+    failed = us_train_pictures(t);
+    if (failed) {
+        us_task_warn(t->task, "no pictures at step %llu: %s", (unsigned long long)t->step,
+                     failed->text);
+        us_error_free(failed);
+    }
+    return NULL;
 }
 
 static struct us_error *stopped(struct us_training *t, struct us_error *stop) {
     bool finite;
-    struct us_error *error = us_training_save(t, false, &finite);
-    if (error) {
-        us_task_warn(t->task, "stopped at step %llu, not saved: %s", (unsigned long long)t->step,
-                     error->text);
-        us_error_free(error);
-    }
+    us_training_warn(t, us_training_save(t, false, &finite));
+    us_training_settle(t);
     return stop;
 }
 
@@ -194,6 +194,7 @@ static struct us_error *report(struct us_training *t) {
 
 struct us_error *us_training_run(struct us_training *t, const float *init) {
     bool finite = false;
+    us_checkpoint_tidy(t->folder);
     US_TRY(us_training_resume(t, init));
     t->saved_at = now();
     while (!finite) {
@@ -202,9 +203,11 @@ struct us_error *us_training_run(struct us_training *t, const float *init) {
             US_TRY(step(t, init));
             US_TRY(save_if_due(t, init));
         }
-        US_TRY(us_training_save(t, true, &finite));
+        us_training_settle(t);
+        us_training_warn(t, us_training_save(t, true, &finite));
+        us_training_settle(t);
         if (!finite) {
-            US_TRY(go_back(t, init, "a weight is not finite"));
+            US_TRY(us_training_not_finite(t, init, "a weight is not finite"));
         }
     }
     return us_training_parameters(t);

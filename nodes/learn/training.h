@@ -10,7 +10,7 @@
 #ifndef US_NODES_LEARN_TRAINING_H
 #define US_NODES_LEARN_TRAINING_H
 
-#include "nodes/learn/checkpoint.h"
+#include "nodes/learn/checkpoint_writer.h"
 #include "nodes/learn/train_batch.h"
 #include "runtime/api/task.h"
 #include "runtime/base/str.h"
@@ -28,8 +28,10 @@ struct us_training {
     struct us_nn_trainer *trainer;
     struct us_train_batches batches;
     const char *folder; /* of the checkpoints */
+    struct us_checkpoint_writer writer;
     uint64_t step, target, generation;
-    float *losses; /* two a step */
+    uint64_t returns, trouble, returned_to; /* checkpoint.h */
+    float *losses;                          /* two a step */
     size_t loss_capacity;
     struct us_str lines;
     double seconds, wait_seconds;           /* spent in steps; making batches */

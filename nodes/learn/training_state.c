@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "nodes/learn/model_file.h"
+#include "nodes/learn/training_guard.h"
 #include "runtime/base/mem.h"
 
 static const enum us_nn_buffer buffers[US_CHECKPOINT_BUFFERS] = {US_NN_PARAMETERS, US_NN_MOMENT1,
@@ -46,21 +47,57 @@ static struct us_error *read_buffers(const struct us_training *t, struct us_chec
     return NULL;
 }
 
+/* A copy of all that a checkpoint has. */
+static struct us_error *take_state(const struct us_training *t, struct us_checkpoint *state,
+                                   bool *finite) {
+    const size_t bytes = 2 * (size_t)t->step * sizeof(float);
+    *state = (struct us_checkpoint){.step = t->step,
+                                    .generation = t->generation,
+                                    .returns = t->returns,
+                                    .trouble = t->trouble,
+                                    .returned_to = t->returned_to,
+                                    .seconds = t->seconds,
+                                    .wait_seconds = t->wait_seconds};
+    US_TRY(read_buffers(t, state, finite));
+    state->losses = us_try_alloc_pixels(bytes + 1);
+    if (!state->losses) {
+        return us_fail(US_RETRY, "no memory to save %zu bytes of losses", bytes);
+    }
+    memcpy(state->losses, t->losses, bytes);
+    state->lines = us_strdup(us_str_text(&t->lines));
+    return NULL;
+}
+
 struct us_error *us_training_save(struct us_training *t, bool final, bool *finite) {
-    struct us_checkpoint state = {.step = t->step,
-                                  .generation = t->generation,
-                                  .seconds = t->seconds,
-                                  .wait_seconds = t->wait_seconds};
-    struct us_error *error = read_buffers(t, &state, finite);
+    const struct us_loss_guard guard = us_training_loss_guard(t);
+    const struct us_checkpoint_order order = {.folder = t->folder,
+                                              .final = final,
+                                              .good = us_loss_guard_good(&guard, t->step),
+                                              .keep = (int)t->params->checkpoint_keep};
+    struct us_checkpoint state;
+    *finite = true;
+    struct us_error *error = take_state(t, &state, finite);
     if (!error && *finite) {
-        state.losses = t->losses; /* lent for the writing */
-        state.lines = t->lines.length ? t->lines.data : (char[]){""};
-        error = us_checkpoint_write(t->folder, &state, final);
-        state.losses = NULL;
-        state.lines = NULL;
+        return us_checkpoint_writer_start(&t->writer, &order, &state);
     }
     us_checkpoint_finish(&state);
     return error;
+}
+
+void us_training_warn(struct us_training *t, struct us_error *error) {
+    if (error) {
+        const struct us_error *inner = error;
+        while (inner->cause) {
+            inner = inner->cause;
+        }
+        us_task_warn(t->task, "%s%s%s; the checkpoint before it stands, and training goes on",
+                     error->text, inner == error ? "" : ": ", inner == error ? "" : inner->text);
+        us_error_free(error);
+    }
+}
+
+void us_training_settle(struct us_training *t) {
+    us_training_warn(t, us_checkpoint_writer_wait(&t->writer));
 }
 
 /* First step at which a training would have stopped for its loss; `step` when it would not. */
@@ -89,6 +126,9 @@ static struct us_error *adopt(struct us_training *t, struct us_checkpoint *state
     us_str_append(&t->lines, state->lines);
     t->step = state->step;
     t->generation = state->generation;
+    t->returns = state->returns;
+    t->trouble = state->trouble;
+    t->returned_to = state->returned_to;
     t->seconds = t->line_seconds = state->seconds;
     t->wait_seconds = t->line_wait_seconds = state->wait_seconds;
     return NULL;
@@ -114,7 +154,7 @@ static struct us_error *start_anew(struct us_training *t, const float *init) {
     us_free(values);
     us_nn_trainer_set_steps(t->trainer, 0);
     us_str_clear(&t->lines);
-    t->step = t->generation = 0;
+    t->step = t->generation = t->returns = t->trouble = t->returned_to = 0;
     t->seconds = t->wait_seconds = t->line_seconds = t->line_wait_seconds = 0;
     return us_nn_error(status, "set the first weights");
 }

@@ -7,10 +7,14 @@
 /* Mean over at most `window` steps before `step` of one side's losses; 0 at step 0. */
 double us_losses_mean(const float *losses, uint64_t step, uint64_t window, int side);
 
-/* Writes a checkpoint; *finite is false, and nothing is written, when a number in the state is not
- * finite. */
+/* Begins to write a checkpoint (training->writer); *finite is false, and nothing is written, when a
+ * number in the state is not finite. An error is also one of the checkpoint before. */
 struct us_error *us_training_save(struct us_training *training, bool final,
                                   bool *finite) US_NODISCARD;
+/* Says that a checkpoint could not be written; takes the error, or NULL. */
+void us_training_warn(struct us_training *training, struct us_error *error);
+/* Waits for the checkpoint that is being written, and warns when it could not be. */
+void us_training_settle(struct us_training *training);
 
 /* Puts the training into the newest usable checkpoint that an uninterrupted training to the target
  * would have passed, or at its start. */

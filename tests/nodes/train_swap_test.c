@@ -1,4 +1,3 @@
-#include <dirent.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,75 +12,15 @@
 #include "tests/support/check.h"
 #include "tests/support/fake_crops.h"
 #include "tests/support/fake_task.h"
-
-extern const struct us_node_type us_node_train_swap;
-
-enum { FACES = 6 };
-
-static void add_faces(struct us_task *task, const char *port, int person,
-                      struct us_fake_crop crop) {
-    crop.person = person;
-    for (int i = 0; i < FACES; i++) {
-        crop.pose = i / 3.0 - 1;
-        us_fake_input(task, port, 0, (struct us_frame){0, 1001 + i}, us_fake_crop_value(&crop));
-    }
-}
-
-/* A training so small that a step takes milliseconds. */
-static struct us_task *task_of(const char *workspace, int steps) {
-    struct us_task *task = us_fake_create(&us_node_train_swap);
-    add_faces(task, "source", 0, (struct us_fake_crop){0});
-    add_faces(task, "destination", 1, (struct us_fake_crop){0});
-    us_fake_number(task, "ae_dims", 8);
-    us_fake_number(task, "e_dims", 4);
-    us_fake_number(task, "d_dims", 4);
-    us_fake_number(task, "mask_dims", 4);
-    us_fake_number(task, "batch", 2);
-    us_fake_number(task, "lr", 1e-3);
-    us_fake_number(task, "holdout", 3);
-    us_fake_number(task, "steps", steps);
-    us_fake_number(task, "checkpoint.minutes", 0);
-    us_fake_workspace(task, workspace);
-    us_fake_threads(task, 1);
-    return task;
-}
-
-static char *fresh_folder(void) {
-    static int count;
-    char name[32];
-    snprintf(name, sizeof name, "training%d", count++);
-    return us_path_join(us_test_folder(), name);
-}
-
-static void same_model(const struct us_task *a, const struct us_task *b) {
-    struct us_value *left = us_fake_output(a, "model"), *right = us_fake_output(b, "model");
-    assert_int_equal(left->size, right->size);
-    assert_memory_equal(left->bytes, right->bytes, left->size);
-}
-
-static json_t *last_line(const struct us_task *task) {
-    struct us_value *metrics = us_fake_output(task, "metrics");
-    const char *text = (const char *)metrics->bytes, *from = text + metrics->size - 1;
-    while (from > text && from[-1] != '\n') {
-        from--;
-    }
-    json_t *line = json_loadb(from, metrics->size - (size_t)(from - text), 0, NULL);
-    assert_non_null(line);
-    return line;
-}
-
-static double number(const json_t *object, const char *key) {
-    assert_true(json_is_number(json_object_get(object, key)));
-    return json_number_value(json_object_get(object, key));
-}
+#include "tests/support/small_training.h"
 
 static struct us_task *whole; /* 60 steps without interruption */
 static char *whole_folder;
 
 static int train_whole(void **state) {
     (void)state;
-    whole_folder = fresh_folder();
-    whole = task_of(whole_folder, 60);
+    whole_folder = us_small_folder();
+    whole = us_small_training(whole_folder, 60);
     ASSERT_OK(us_fake_run(whole));
     return 0;
 }
@@ -95,20 +34,20 @@ static int free_whole(void **state) {
 
 static void it_learns_and_says_how_well(void **state) {
     (void)state;
-    char *folder = fresh_folder();
-    struct us_task *task = task_of(folder, 300);
+    char *folder = us_small_folder();
+    struct us_task *task = us_small_training(folder, 300);
     ASSERT_OK(us_fake_run(task));
-    json_t *before = last_line(whole), *after = last_line(task);
+    json_t *before = us_small_last_line(whole), *after = us_small_last_line(task);
     assert_string_equal(json_string_value(json_object_get(after, "event")), "final");
-    assert_int_equal((int)number(after, "step"), 300);
-    assert_true(number(after, "loss") < 0.7 * number(before, "loss"));
+    assert_int_equal((int)us_small_number(after, "step"), 300);
+    assert_true(us_small_number(after, "loss") < 0.7 * us_small_number(before, "loss"));
     for (int side = 0; side < 2; side++) {
         const char *name = side ? "destination" : "source";
         const json_t *early = json_object_get(before, name), *late = json_object_get(after, name);
-        assert_int_equal((int)number(late, "faces"), 2); /* every third of six */
+        assert_int_equal((int)us_small_number(late, "faces"), 2); /* every third of six */
         assert_true(json_is_true(json_object_get(late, "held_out")));
-        assert_true(number(late, "ssim") > number(early, "ssim"));
-        assert_true(number(late, "psnr") > number(early, "psnr"));
+        assert_true(us_small_number(late, "ssim") > us_small_number(early, "ssim"));
+        assert_true(us_small_number(late, "psnr") > us_small_number(early, "psnr"));
     }
     assert_non_null(strstr(us_fake_status(task), "step 300, loss "));
     assert_non_null(strstr(us_fake_status(task), "held-out SSIM source "));
@@ -146,34 +85,34 @@ static void the_pictures_are_pictures(void **state) {
 
 static void a_stopped_training_goes_on_with_the_same_bits(void **state) {
     (void)state;
-    char *folder = fresh_folder();
+    char *folder = us_small_folder();
     for (int calls = 24; calls <= 40; calls += 8) { /* 12 of them while faces are gathered */
-        struct us_task *stopped = task_of(folder, 60);
+        struct us_task *stopped = us_small_training(folder, 60);
         us_fake_cancel_after(stopped, calls);
         ASSERT_ERROR(us_fake_run(stopped), "stopped on request");
         us_fake_destroy(stopped);
     }
-    struct us_task *task = task_of(folder, 60);
+    struct us_task *task = us_small_training(folder, 60);
     us_fake_cancel_after(task, 40); /* not enough to start again */
     ASSERT_OK(us_fake_run(task));
     assert_string_equal(us_fake_warnings(task), "");
-    same_model(task, whole);
+    us_small_same(task, whole);
     us_fake_destroy(task);
     us_free(folder);
 }
 
 static void steps_are_raised_and_lowered(void **state) {
     (void)state;
-    char *folder = fresh_folder();
-    struct us_task *few = task_of(folder, 30), *more = task_of(folder, 60);
-    struct us_task *fewer = task_of(folder, 30);
+    char *folder = us_small_folder();
+    struct us_task *few = us_small_training(folder, 30), *more = us_small_training(folder, 60);
+    struct us_task *fewer = us_small_training(folder, 30);
     ASSERT_OK(us_fake_run(few));
     us_fake_cancel_after(more, 50); /* 72 calls would be needed from the start */
     ASSERT_OK(us_fake_run(more));
-    same_model(more, whole);
+    us_small_same(more, whole);
     us_fake_cancel_after(fewer, 16);
     ASSERT_OK(us_fake_run(fewer));
-    same_model(fewer, few);
+    us_small_same(fewer, few);
     us_fake_destroy(few);
     us_fake_destroy(more);
     us_fake_destroy(fewer);
@@ -193,8 +132,8 @@ static void damage(const char *folder, const char *name) {
 
 static void a_damaged_checkpoint_is_passed_over(void **state) {
     (void)state;
-    char *folder = fresh_folder();
-    struct us_task *stopped = task_of(folder, 60), *task = task_of(folder, 60);
+    char *folder = us_small_folder();
+    struct us_task *stopped = us_small_training(folder, 60), *task = us_small_training(folder, 60);
     us_fake_number(stopped, "checkpoint.steps", 10);
     us_fake_cancel_after(stopped, 12 + 36); /* at step 35 */
     ASSERT_ERROR(us_fake_run(stopped), "stopped on request");
@@ -204,29 +143,19 @@ static void a_damaged_checkpoint_is_passed_over(void **state) {
     assert_non_null(strstr(us_fake_warnings(task),
                            "the checkpoint 'step-0000000035.safetensors' cannot be used (its "
                            "digest differs from its content)"));
-    same_model(task, whole);
+    us_small_same(task, whole);
     us_fake_destroy(stopped);
     us_fake_destroy(task);
     us_free(folder);
 }
 
-static int count_files(const char *folder) {
-    int count = 0;
-    DIR *dir = opendir(folder);
-    while (readdir(dir)) {
-        count++;
-    }
-    closedir(dir);
-    return count - 2;
-}
-
 static void only_the_last_two_and_final_checkpoints_stay(void **state) {
     (void)state;
-    char *folder = fresh_folder();
-    struct us_task *task = task_of(folder, 33);
+    char *folder = us_small_folder();
+    struct us_task *task = us_small_training(folder, 33);
     us_fake_number(task, "checkpoint.steps", 5);
     ASSERT_OK(us_fake_run(task));
-    assert_int_equal(count_files(folder), 3 + 3); /* and the pictures so far */
+    assert_int_equal(us_small_files(folder), 3 + 3); /* and the pictures so far */
     us_fake_destroy(task);
     us_free(folder);
 }
@@ -235,21 +164,22 @@ static void only_the_last_two_and_final_checkpoints_stay(void **state) {
  * although the checkpoint there is is beyond. */
 static void it_stops_at_the_wanted_loss(void **state) {
     (void)state;
-    char *folder = fresh_folder();
-    struct us_task *task = task_of(folder, 250);
+    char *folder = us_small_folder();
+    struct us_task *task = us_small_training(folder, 250);
     us_fake_number(task, "checkpoint.steps", 40);
     ASSERT_OK(us_fake_run(task));
-    json_t *line = last_line(task);
-    const double until = number(line, "loss") * 1.1;
-    struct us_task *again = task_of(folder, 250), *alone = task_of(us_test_folder(), 250);
+    json_t *line = us_small_last_line(task);
+    const double until = us_small_number(line, "loss") * 1.1;
+    struct us_task *again = us_small_training(folder, 250),
+                   *alone = us_small_training(us_test_folder(), 250);
     us_fake_number(again, "until.loss", until);
     us_fake_number(alone, "until.loss", until);
     ASSERT_OK(us_fake_run(again));
     ASSERT_OK(us_fake_run(alone));
-    json_t *stopped = last_line(again);
-    assert_in_range((int)number(stopped, "step"), 100, 249);
-    assert_true(number(stopped, "loss") < until);
-    same_model(again, alone);
+    json_t *stopped = us_small_last_line(again);
+    assert_in_range((int)us_small_number(stopped, "step"), 100, 249);
+    assert_true(us_small_number(stopped, "loss") < until);
+    us_small_same(again, alone);
     json_decref(line);
     json_decref(stopped);
     us_fake_destroy(task);
@@ -260,8 +190,9 @@ static void it_stops_at_the_wanted_loss(void **state) {
 
 static void it_starts_from_a_model(void **state) {
     (void)state;
-    char *folders[2] = {fresh_folder(), fresh_folder()};
-    struct us_task *kept = task_of(folders[0], 1), *reset = task_of(folders[1], 1);
+    char *folders[2] = {us_small_folder(), us_small_folder()};
+    struct us_task *kept = us_small_training(folders[0], 1),
+                   *reset = us_small_training(folders[1], 1);
     struct us_task *tasks[2] = {kept, reset};
     us_fake_append(reset, "reset", "inter");
     double losses[2];
@@ -269,8 +200,8 @@ static void it_starts_from_a_model(void **state) {
         us_fake_input(tasks[i], "init_from", 0, (struct us_frame){0, 0},
                       us_value_ref(us_fake_output(whole, "model")));
         ASSERT_OK(us_fake_run(tasks[i]));
-        json_t *line = last_line(tasks[i]);
-        losses[i] = number(line, "loss");
+        json_t *line = us_small_last_line(tasks[i]);
+        losses[i] = us_small_number(line, "loss");
         json_decref(line);
         us_fake_destroy(tasks[i]);
         us_free(folders[i]);
@@ -280,8 +211,8 @@ static void it_starts_from_a_model(void **state) {
 
 static void an_unfit_model_is_refused(void **state) {
     (void)state;
-    char *folder = fresh_folder();
-    struct us_task *task = task_of(folder, 1);
+    char *folder = us_small_folder();
+    struct us_task *task = us_small_training(folder, 1);
     us_fake_number(task, "e_dims", 8);
     us_fake_input(task, "init_from", 0, (struct us_frame){0, 0},
                   us_value_ref(us_fake_output(whole, "model")));
@@ -294,8 +225,8 @@ static void an_unfit_model_is_refused(void **state) {
 
 static void a_training_that_explodes_ends(void **state) {
     (void)state;
-    char *folder = fresh_folder();
-    struct us_task *task = task_of(folder, 50);
+    char *folder = us_small_folder();
+    struct us_task *task = us_small_training(folder, 50);
     us_fake_number(task, "lr", 1e30);
     us_fake_number(task, "clip", 0);
     ASSERT_ERROR(us_fake_run(task), "the training does not stay finite");
@@ -306,9 +237,9 @@ static void a_training_that_explodes_ends(void **state) {
 
 static void fails(struct us_fake_crop source, struct us_fake_crop destination,
                   const char *message) {
-    struct us_task *task = us_fake_create(&us_node_train_swap);
-    add_faces(task, "source", 0, source);
-    add_faces(task, "destination", 1, destination);
+    struct us_task *task = us_small_bare(us_test_folder(), 1);
+    us_small_faces(task, "source", 0, 6, source);
+    us_small_faces(task, "destination", 1, 6, destination);
     ASSERT_ERROR(us_fake_run(task), message);
     us_fake_destroy(task);
 }
@@ -323,7 +254,7 @@ static void bad_input_is_named(void **state) {
           "source is 64 px, whole, log, but destination 32 px, whole, log");
     fails((struct us_fake_crop){.size = 48}, (struct us_fake_crop){.size = 48},
           "cannot train on crops of 48 px: the resolution must be a multiple of 32 with option d");
-    struct us_task *task = task_of(us_test_folder(), 1);
+    struct us_task *task = us_small_training(us_test_folder(), 1);
     us_fake_text(task, "options", "ux");
     ASSERT_ERROR(us_fake_run(task), "options is 'ux', allowed are u and d, each once");
     us_fake_text(task, "options", "ud");
