@@ -1,6 +1,7 @@
 #include <stdio.h>
 
 #include "tools/command.h"
+#include "tools/devices.h"
 #include "tools/json_line.h"
 #include "tools/machine.h"
 
@@ -15,6 +16,7 @@ int us_command_devices(const struct us_arguments *arguments) {
         us_json_text(line, "features", machine.features);
         us_json_int(line, "memory", (int64_t)machine.memory);
         us_json_end(line);
+        us_devices_list(true);
         return 0;
     }
     printf("cpu   %s, %d core%s, %.1f GiB (%.1f free)\n", machine.model, machine.cores,
@@ -23,7 +25,7 @@ int us_command_devices(const struct us_arguments *arguments) {
     if (machine.features[0]) {
         printf("      %s\n", machine.features);
     }
-    printf("cuda  none: %s\n", machine.no_gpu);
+    us_devices_list(false);
     return 0;
 }
 

@@ -14,6 +14,7 @@
 #include "runtime/api/task.h"
 #include "runtime/base/mem.h"
 #include "runtime/base/path.h"
+#include "tools/devices.h"
 #include "tools/machine.h"
 #include "tools/session.h"
 #include "tools/show_error.h"
@@ -60,7 +61,7 @@ static void check_machine(void) {
     snprintf(text, sizeof text, "cpu: %s, %d cores, %.1f GiB memory, %s", machine.model,
              machine.cores, (double)machine.memory / 0x1p30, machine.features);
     finding(machine.cores > 0, text);
-    printf("     gpu: none, %s\n", machine.no_gpu);
+    bad += us_devices_check();
 }
 
 static void check_weights(void) {

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "runtime/base/mem.h"
+#include "tools/devices.h"
 #include "tools/json_line.h"
 #include "tools/session.h"
 #include "tools/show_error.h"
@@ -33,7 +34,11 @@ static void catch_signals(void) {
 static struct us_error *execute(struct us_session *session, const struct us_arguments *arguments,
                                 struct us_progress *progress, struct us_summary *summary) {
     struct us_run_options options;
+    struct us_devices devices;
     US_TRY(us_session_options(session, arguments, &options));
+    US_TRY(us_devices_choose(arguments->devices, session->graph, arguments->json, &devices));
+    options.devices = devices.ordinals;
+    options.device_count = devices.count;
     options.event = us_progress_event;
     options.context = progress;
     struct us_run *run;

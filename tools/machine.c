@@ -46,7 +46,4 @@ void us_machine_read(struct us_machine *machine) {
     long unused = sysconf(_SC_AVPHYS_PAGES);
     machine->memory = pages > 0 ? (size_t)pages * (size_t)page : 0;
     machine->memory_free = unused > 0 ? (size_t)unused * (size_t)page : 0;
-    machine->no_gpu = access("/proc/driver/nvidia/version", F_OK) == 0
-                          ? "this build computes on the CPU only"
-                          : "no CUDA device";
 }

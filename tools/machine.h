@@ -9,7 +9,6 @@ struct us_machine {
     char features[256];         /* of those we use: "avx2 fma avx512f" */
     int cores;                  /* this process may use */
     size_t memory, memory_free; /* bytes */
-    const char *no_gpu;         /* why there is none */
 };
 
 void us_machine_read(struct us_machine *machine);

@@ -11,7 +11,7 @@
 
 const struct us_command us_commands[] = {
     {"run", "GRAPH", 1, 1,
-     US_OPT_RUN | US_OPT_THREADS | US_OPT_MEMORY | US_OPT_KEEP_GOING | US_OPT_JSON,
+     US_OPT_RUN | US_OPT_THREADS | US_OPT_MEMORY | US_OPT_DEVICES | US_OPT_KEEP_GOING | US_OPT_JSON,
      "run what the graph's outputs need and the cache does not hold",
      "Exit status: 0 done, 1 a node failed, 2 bad usage or graph, 3 something needed is missing,\n"
      "75 worth trying again (full disk), 78 refused by policy, 130 and 143 stopped by a signal.\n"

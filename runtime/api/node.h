@@ -23,9 +23,17 @@ struct us_port {
     bool list; /* takes [a, b, ...] */
 };
 
+/* Devices (GPUs) that a task uses when the run has any; without one it must work on the CPU. */
+enum us_device_use {
+    US_DEVICE_NONE,
+    US_DEVICE_PREFERRED, /* one, for itself while it runs */
+    US_DEVICE_ALL,       /* all that the run has, at once */
+};
+
 struct us_needs {
     size_t host_bytes; /* at the peak, besides inputs and outputs; 0: small */
     int threads;       /* CPU slots; 0 means 1; -1 means all there are */
+    enum us_device_use device;
 };
 
 /* Collects the files a task reads besides its inputs; their content digests enter its key. */

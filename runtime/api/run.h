@@ -44,6 +44,8 @@ struct us_event {
 struct us_run_options {
     int threads;         /* CPU slots; 0: what the machine has */
     size_t memory_bytes; /* host memory for tasks and values; 0: three quarters of the machine's */
+    const int *devices;  /* ordinals of CUDA devices for tasks that use one; NULL: none */
+    size_t device_count;
     bool keep_going;
     const char *const *targets; /* node names instead of the graph's outputs; NULL: outputs */
     size_t target_count;

@@ -54,6 +54,12 @@ void us_task_warn(struct us_task *task, const char *format, ...)
 /* CPU slots granted. */
 int us_task_threads(const struct us_task *task);
 
+/* The CUDA device granted (its ordinal; the first one of several), or -1: compute on the CPU. A
+ * node asks for one in its type's `needs`. */
+int us_task_device(const struct us_task *task);
+/* All devices granted: their count, and their ordinals, valid while the task runs. */
+size_t us_task_devices(const struct us_task *task, const int **ordinals);
+
 /* A folder that outlives the task: the same for all tasks with this one's key but for US_EXTENDING
  * parameters. Made on the first call; the path is valid while the task runs. Long tasks keep
  * checkpoints there; the runtime removes nothing from it. */

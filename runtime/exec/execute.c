@@ -11,11 +11,11 @@ double now_seconds(void) {
     return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
 }
 
-static struct us_error *task_open(struct us_run *run, struct task *task, int threads,
+static struct us_error *task_open(struct us_run *run, struct task *task, const struct grant *grant,
                                   struct us_task *open) {
     const struct us_node *node = task_node(run, task);
     const struct us_node_type *type = node->type;
-    *open = (struct us_task){.run = run, .task = task, .node = node, .threads = threads};
+    *open = (struct us_task){.run = run, .task = task, .node = node, .grant = *grant};
     struct us_arena *arena = &open->arena;
     open->params = us_arena_alloc(arena, type->params_size + 1);
     if (type->params_size) {
@@ -99,7 +99,8 @@ static struct us_error *store_values(struct us_task *open) {
 
 struct us_error *remake_values(struct us_run *run, struct task *task) {
     struct us_task open;
-    struct us_error *error = task_open(run, task, 1, &open);
+    const struct grant alone = {.threads = 1};
+    struct us_error *error = task_open(run, task, &alone, &open);
     if (!error) {
         error = run_node(&open);
     }
@@ -205,12 +206,12 @@ static struct us_error *find_result(struct us_run *run, struct task *task, const
     return NULL;
 }
 
-static struct us_error *run_and_store(struct us_run *run, struct task *task, int threads,
-                                      const struct keys *keys, struct record *record,
-                                      char *status) {
+static struct us_error *run_and_store(struct us_run *run, struct task *task,
+                                      const struct grant *grant, const struct keys *keys,
+                                      struct record *record, char *status) {
     struct us_task open;
     double start = now_seconds();
-    struct us_error *error = task_open(run, task, threads, &open);
+    struct us_error *error = task_open(run, task, grant, &open);
     if (!error) {
         error = run_node(&open);
     }
@@ -264,8 +265,8 @@ struct us_error *alias_task(struct us_run *run, struct task *task) {
     return error;
 }
 
-struct us_error *execute_task(struct us_run *run, struct task *task, int threads, bool *cached,
-                              double *seconds) {
+struct us_error *execute_task(struct us_run *run, struct task *task, const struct grant *grant,
+                              bool *cached, double *seconds) {
     struct keys keys;
     struct record record = {0};
     bool taken = false, found = false;
@@ -285,7 +286,7 @@ struct us_error *execute_task(struct us_run *run, struct task *task, int threads
     } else if (!error) {
         struct us_event event = {.kind = US_EVENT_START, .why = task->why};
         send_event(run, task, &event);
-        error = run_and_store(run, task, threads, &keys, &record, status);
+        error = run_and_store(run, task, grant, &keys, &record, status);
     }
     if (taken) {
         run->store->ops->release(run->store, &keys.action_key);

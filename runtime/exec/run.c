@@ -65,7 +65,9 @@ void us_run_destroy(struct us_run *run) {
         us_frames_finish(&run->nodes[i].frames);
     }
     us_free(run->tasks);
-    us_free(run->heap);
+    us_free(run->ready.items);
+    us_free(run->device_ready.items);
+    us_free(run->device_busy);
     pthread_mutex_destroy(&run->lock);
     pthread_mutex_destroy(&run->event_lock);
     pthread_cond_destroy(&run->changed);

@@ -59,6 +59,20 @@ struct us_sources {
     size_t count, capacity;
 };
 
+/* Ready tasks, the most urgent first. */
+struct ready {
+    uint32_t *items;
+    size_t count;
+};
+
+/* What a task is given while it runs. */
+struct grant {
+    int threads;
+    size_t host_bytes;
+    const int *devices; /* ordinals */
+    size_t device_count;
+};
+
 struct us_run {
     struct us_graph *graph;
     struct us_store *store;
@@ -73,8 +87,9 @@ struct us_run {
 
     pthread_mutex_t lock;
     pthread_cond_t changed;
-    uint32_t *heap; /* ready tasks by priority (lock) */
-    size_t heap_count;
+    struct ready ready;               /* tasks that use no device (lock) */
+    struct ready device_ready;        /* tasks that wait for one, too (lock) */
+    bool *device_busy;                /* one a device of the options (lock) */
     size_t unfinished, running;       /* (lock) */
     int slots, free_slots;            /* (lock) */
     size_t work_memory, free_memory;  /* for tasks at work (lock) */
@@ -101,7 +116,7 @@ struct us_task {
     struct us_sources sources;
     char *destination, *workspace;
     struct us_digest workspace_key;
-    int threads;
+    struct grant grant;
     double last_progress;
     char status[256];
 };
@@ -199,8 +214,8 @@ void set_digests(struct us_run *run, struct task *task, const struct us_digest *
 
 /* -- execute.c: one task on this thread */
 /* Runs it, or finds its result after all (*cached); sets digests. Called without the lock. */
-struct us_error *execute_task(struct us_run *run, struct task *task, int threads, bool *cached,
-                              double *seconds) US_NODISCARD;
+struct us_error *execute_task(struct us_run *run, struct task *task, const struct grant *grant,
+                              bool *cached, double *seconds) US_NODISCARD;
 /* Gives the plan key of a task that was found by its action key a record of its own. */
 struct us_error *alias_task(struct us_run *run, struct task *task) US_NODISCARD;
 /* Runs the node of a task whose digests are known, to get its values back. */
@@ -214,6 +229,12 @@ struct us_error *load_value(struct us_run *run, struct task *task, uint32_t port
 /* Keeps a value in memory (takes a reference of its own) and drops old ones over the budget. */
 void keep_value(struct us_run *run, struct task *task, uint32_t port, struct us_value *value);
 void drop_values(struct us_run *run);
+
+/* -- ready.c: queues of ready tasks */
+/* Longest path first; then upstream first; then frames in order. */
+bool ready_before(const struct us_run *run, uint32_t a, uint32_t b);
+void ready_push(const struct us_run *run, struct ready *ready, uint32_t task);
+uint32_t ready_pop(const struct us_run *run, struct ready *ready);
 
 /* -- schedule.c */
 struct us_error *schedule_run(struct us_run *run) US_NODISCARD;

@@ -19,42 +19,6 @@ static void task_move(struct task *task, enum us_task_state to) {
     task->state = (uint8_t)to;
 }
 
-/* Longest path first; then upstream first; then frames in order. */
-static bool before(const struct us_run *run, uint32_t a, uint32_t b) {
-    double x = run->nodes[run->tasks[a].node].priority, y = run->nodes[run->tasks[b].node].priority;
-    return x != y ? x > y : a < b;
-}
-
-static void heap_push(struct us_run *run, uint32_t task) {
-    size_t at = run->heap_count++;
-    while (at && before(run, task, run->heap[(at - 1) / 2])) {
-        run->heap[at] = run->heap[(at - 1) / 2];
-        at = (at - 1) / 2;
-    }
-    run->heap[at] = task;
-}
-
-static uint32_t heap_pop(struct us_run *run) {
-    uint32_t top = run->heap[0], last = run->heap[--run->heap_count];
-    size_t at = 0;
-    for (;;) {
-        size_t child = 2 * at + 1;
-        if (child >= run->heap_count) {
-            break;
-        }
-        if (child + 1 < run->heap_count && before(run, run->heap[child + 1], run->heap[child])) {
-            child++;
-        }
-        if (!before(run, run->heap[child], last)) {
-            break;
-        }
-        run->heap[at] = run->heap[child];
-        at = child;
-    }
-    run->heap[at] = last;
-    return top;
-}
-
 /* What a task needs of the machine, cut to what there is. */
 static struct us_needs needs_of(const struct us_run *run, const struct task *task) {
     const struct us_node *node = task_node(run, task);
@@ -69,7 +33,16 @@ static struct us_needs needs_of(const struct us_run *run, const struct task *tas
     if (needs.host_bytes > run->work_memory) {
         needs.host_bytes = run->work_memory;
     }
+    if (run->options.device_count == 0) {
+        needs.device = US_DEVICE_NONE;
+    }
     return needs;
+}
+
+static void make_ready(struct us_run *run, struct task *task) {
+    const bool device = needs_of(run, task).device != US_DEVICE_NONE;
+    task_move(task, US_TASK_READY);
+    ready_push(run, device ? &run->device_ready : &run->ready, (uint32_t)(task - run->tasks));
 }
 
 static void count_input(struct us_run *run, struct task *input, void *context) {
@@ -114,7 +87,9 @@ static struct us_error *start_cached(struct us_run *run, struct task *task) {
 
 static struct us_error *start(struct us_run *run) {
     set_priorities(run);
-    run->heap = us_malloc((run->plan_count + 1) * sizeof *run->heap);
+    run->ready.items = us_malloc((run->plan_count + 1) * sizeof *run->ready.items);
+    run->device_ready.items = us_malloc((run->plan_count + 1) * sizeof *run->ready.items);
+    run->device_busy = us_calloc(run->options.device_count + 1, sizeof *run->device_busy);
     for (size_t i = 0; i < run->plan_count; i++) {
         struct task *task = &run->tasks[run->plan[i]];
         if (!task->run) {
@@ -125,8 +100,7 @@ static struct us_error *start(struct us_run *run) {
         each_input(run, task, count_input, task);
         run->unfinished++;
         if (task->waiting == 0) {
-            task_move(task, US_TASK_READY);
-            heap_push(run, run->plan[i]);
+            make_ready(run, task);
         }
     }
     return NULL;
@@ -147,8 +121,7 @@ static void skip_below(struct us_run *run, struct task *task, void *context) {
 static void input_done(struct us_run *run, struct task *task, void *context) {
     (void)context;
     if (task->run && task->state == US_TASK_WAITING && --task->waiting == 0) {
-        task_move(task, US_TASK_READY);
-        heap_push(run, (uint32_t)(task - run->tasks));
+        make_ready(run, task);
     }
 }
 
@@ -189,43 +162,79 @@ static bool stopped(const struct us_run *run) {
     return atomic_load(&run->stopping) || atomic_load(&run->cancelled);
 }
 
-static bool can_start(const struct us_run *run) {
-    if (!run->heap_count) {
-        return false;
+static bool devices_free(const struct us_run *run, enum us_device_use use, struct grant *grant) {
+    size_t busy = 0, free_one = 0;
+    for (size_t i = run->options.device_count; i-- > 0;) {
+        busy += run->device_busy[i];
+        free_one = run->device_busy[i] ? free_one : i;
     }
-    struct us_needs needs = needs_of(run, &run->tasks[run->heap[0]]);
-    return run->free_slots >= needs.threads && run->free_memory >= needs.host_bytes;
+    grant->devices = use == US_DEVICE_ALL ? run->options.devices : run->options.devices + free_one;
+    grant->device_count = use == US_DEVICE_ALL ? run->options.device_count : 1;
+    return use == US_DEVICE_ALL ? busy == 0 : busy < run->options.device_count;
 }
 
-/* A worker's life. The head of the queue is never overtaken, so that a task that wants many slots
- * is not starved by small ones. */
+/* The queue whose head is next in turn, and what it asks for; NULL: none can start now. The head of
+ * a queue is never overtaken by its own kind, so that a task that wants many slots is not starved
+ * by small ones; tasks that use no device pass those that wait for one. */
+static struct ready *next_in_turn(struct us_run *run, struct grant *grant) {
+    struct ready *ready = run->ready.count ? &run->ready : NULL, *devices = &run->device_ready;
+    struct grant with_device = {0};
+    *grant = (struct grant){0};
+    if (devices->count &&
+        devices_free(run, needs_of(run, &run->tasks[devices->items[0]]).device, &with_device) &&
+        (!ready || ready_before(run, devices->items[0], ready->items[0]))) {
+        ready = devices;
+        *grant = with_device;
+    }
+    if (!ready) {
+        return NULL;
+    }
+    const struct us_needs needs = needs_of(run, &run->tasks[ready->items[0]]);
+    grant->threads = needs.threads;
+    grant->host_bytes = needs.host_bytes;
+    return run->free_slots >= needs.threads && run->free_memory >= needs.host_bytes ? ready : NULL;
+}
+
+static void take(struct us_run *run, const struct grant *grant, bool give_back) {
+    const int sign = give_back ? 1 : -1;
+    run->free_slots += sign * grant->threads;
+    run->free_memory += give_back ? grant->host_bytes : -grant->host_bytes;
+    for (size_t i = 0; i < grant->device_count; i++) {
+        run->device_busy[(size_t)(grant->devices - run->options.devices) + i] = !give_back;
+    }
+    run->running -= (size_t)sign;
+}
+
+/* A signal handler cannot wake us, so that nobody waits long. */
+static void wait_for_change(struct us_run *run) {
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_nsec += 100000000;
+    until.tv_sec += until.tv_nsec / 1000000000;
+    until.tv_nsec %= 1000000000;
+    pthread_cond_timedwait(&run->changed, &run->lock, &until);
+}
+
+/* A worker's life. */
 static void *work(void *context) {
     struct us_run *run = context;
     pthread_mutex_lock(&run->lock);
     while (run->unfinished && !(stopped(run))) {
-        if (!can_start(run)) {
-            struct timespec until;
-            clock_gettime(CLOCK_REALTIME, &until);
-            until.tv_nsec += 100000000; /* a signal handler cannot wake us */
-            until.tv_sec += until.tv_nsec / 1000000000;
-            until.tv_nsec %= 1000000000;
-            pthread_cond_timedwait(&run->changed, &run->lock, &until);
+        struct grant grant;
+        struct ready *ready = next_in_turn(run, &grant);
+        if (!ready) {
+            wait_for_change(run);
             continue;
         }
-        struct task *task = &run->tasks[heap_pop(run)];
-        struct us_needs needs = needs_of(run, task);
+        struct task *task = &run->tasks[ready_pop(run, ready)];
         task_move(task, US_TASK_RUNNING);
-        run->free_slots -= needs.threads;
-        run->free_memory -= needs.host_bytes;
-        run->running++;
+        take(run, &grant, false);
         pthread_mutex_unlock(&run->lock);
         bool cached;
         double seconds;
-        struct us_error *error = execute_task(run, task, needs.threads, &cached, &seconds);
+        struct us_error *error = execute_task(run, task, &grant, &cached, &seconds);
         pthread_mutex_lock(&run->lock);
-        run->free_slots += needs.threads;
-        run->free_memory += needs.host_bytes;
-        run->running--;
+        take(run, &grant, true);
         finish(run, task, error, cached);
         pthread_cond_broadcast(&run->changed);
     }

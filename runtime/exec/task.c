@@ -117,7 +117,16 @@ void us_task_warn(struct us_task *task, const char *format, ...) {
 }
 
 int us_task_threads(const struct us_task *task) {
-    return task->threads;
+    return task->grant.threads;
+}
+
+int us_task_device(const struct us_task *task) {
+    return task->grant.device_count ? task->grant.devices[0] : -1;
+}
+
+size_t us_task_devices(const struct us_task *task, const int **ordinals) {
+    *ordinals = task->grant.devices;
+    return task->grant.device_count;
 }
 
 struct us_error *us_task_workspace(struct us_task *task, const char **folder) {

@@ -258,7 +258,7 @@ def test_tables():
              "  try: install Graphviz, or leave out --svg\n"))
     if shutil.which("dot"):
         check("SVG", "<svg" in understudy("graph", "shot.yaml", "--svg").stdout)
-    devices = json.loads(understudy("devices", "--json").stdout)
+    devices = json.loads(understudy("devices", "--json").stdout.splitlines()[0])
     check("devices", devices["name"] == "cpu" and devices["cores"] >= 1, devices)
 
 

@@ -249,6 +249,15 @@ struct us_frame us_task_frame(const struct us_task *task) {
 int us_task_threads(const struct us_task *task) {
     return task->threads;
 }
+int us_task_device(const struct us_task *task) {
+    (void)task;
+    return -1;
+}
+size_t us_task_devices(const struct us_task *task, const int **ordinals) {
+    (void)task;
+    *ordinals = NULL;
+    return 0;
+}
 const char *us_task_destination(const struct us_task *task) {
     return task->destination;
 }

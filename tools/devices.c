@@ -1,0 +1,209 @@
+#include "tools/devices.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernels/cuda/load.h"
+#include "runtime/api/node.h"
+#include "runtime/base/mem.h"
+#include "runtime/base/str.h"
+#include "tools/json_line.h"
+
+static bool wants_devices(const struct us_graph *graph) {
+    for (size_t i = 0; i < graph->node_count; i++) {
+        const struct us_node *node = &graph->nodes[i];
+        struct us_needs needs = {0};
+        if (node->type->needs) {
+            node->type->needs(node->params, &needs);
+        }
+        if (needs.device != US_DEVICE_NONE) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static struct us_error *unknown(const char *text, size_t length) {
+    return us_error_hint(
+        us_fail(US_MISSING, "--devices names '%.*s', allowed auto, cpu, cuda:N", (int)length, text),
+        "understudy devices");
+}
+
+static struct us_error *absent(long ordinal, int count, const char *why_not) {
+    struct us_error *error =
+        count ? us_fail(US_MISSING, "there is no device 'cuda:%ld', allowed cuda:0 to cuda:%d",
+                        ordinal, count - 1)
+              : us_fail(US_MISSING, "there is no device 'cuda:%ld': %s", ordinal, why_not);
+    return us_error_hint(error, "understudy devices; --devices auto goes on without");
+}
+
+/* Adds one name of the list. */
+static struct us_error *add_named(const char *name, size_t length, struct us_devices *devices) {
+    char *end = NULL;
+    const struct us_cuda_module *module;
+    const char *why_not;
+    const bool plausible = length > 5 && length < 16 && strncmp(name, "cuda:", 5) == 0 &&
+                           name[5] >= '0' && name[5] <= '9';
+    const long ordinal = plausible ? strtol(name + 5, &end, 10) : -1;
+    if (!plausible || end != name + length) {
+        return unknown(name, length);
+    }
+    const int count = us_cuda_device_count(&module, &why_not);
+    if (ordinal >= count) {
+        return absent(ordinal, count, why_not);
+    }
+    for (size_t i = 0; i < devices->count; i++) {
+        if (devices->ordinals[i] == ordinal) {
+            return us_fail(US_MISSING, "--devices names 'cuda:%ld' twice", ordinal);
+        }
+    }
+    if (devices->count < US_DEVICES_MOST) {
+        devices->ordinals[devices->count++] = (int)ordinal;
+    }
+    return NULL;
+}
+
+static void names(const struct us_devices *devices, struct us_str *out) {
+    for (size_t i = 0; i < devices->count; i++) {
+        us_str_printf(out, "%scuda:%d", i ? ", " : "", devices->ordinals[i]);
+    }
+    if (!devices->count) {
+        us_str_append(out, "cpu");
+    }
+}
+
+static void say(const struct us_devices *devices, const char *why_not, bool asked, bool json) {
+    struct us_str text = {0};
+    names(devices, &text);
+    if (json) {
+        json_t *line = us_json_begin("devices");
+        us_json_text(line, "devices", us_str_text(&text));
+        us_json_text(line, "because", why_not);
+        us_json_end(line);
+    } else if (devices->count || asked) {
+        printf("devices: %s%s%s\n", us_str_text(&text), why_not ? ", because: " : "",
+               why_not ? why_not : "");
+        fflush(stdout);
+    }
+    us_str_finish(&text);
+}
+
+struct us_error *us_devices_choose(const char *text, const struct us_graph *graph, bool json,
+                                   struct us_devices *devices) {
+    const struct us_cuda_module *module;
+    const char *why_not = NULL;
+    const bool wanted = wants_devices(graph);
+    *devices = (struct us_devices){0};
+    if (!text || strcmp(text, "auto") == 0) {
+        int count = wanted ? us_cuda_device_count(&module, &why_not) : 0;
+        while (count > (int)devices->count && devices->count < US_DEVICES_MOST) {
+            devices->ordinals[devices->count] = (int)devices->count;
+            devices->count++;
+        }
+    } else if (strcmp(text, "cpu") != 0) {
+        for (const char *name = text; name;) {
+            const size_t length = strcspn(name, ",");
+            US_TRY(add_named(name, length, devices));
+            name = name[length] ? name + length + 1 : NULL;
+        }
+    }
+    if (wanted) {
+        say(devices, devices->count ? NULL : why_not, text != NULL, json);
+    }
+    return NULL;
+}
+
+static void list_one(const struct us_cuda_device *device, int ordinal, bool json) {
+    char name[16], capability[16];
+    snprintf(name, sizeof name, "cuda:%d", ordinal);
+    snprintf(capability, sizeof capability, "%d.%d", device->major, device->minor);
+    if (!json) {
+        printf("%s  %s, %.1f GiB (%.1f free), compute capability %s, %d multiprocessors, %s\n",
+               name, device->name, (double)device->memory / 0x1p30,
+               (double)device->memory_free / 0x1p30, capability, device->multiprocessors,
+               device->bus);
+        return;
+    }
+    json_t *line = us_json_begin("device");
+    us_json_text(line, "name", name);
+    us_json_text(line, "model", device->name);
+    us_json_text(line, "compute_capability", capability);
+    us_json_int(line, "multiprocessors", device->multiprocessors);
+    us_json_int(line, "memory", (int64_t)device->memory);
+    us_json_int(line, "memory_free", (int64_t)device->memory_free);
+    us_json_text(line, "bus", device->bus);
+    us_json_end(line);
+}
+
+void us_devices_list(bool json) {
+    const struct us_cuda_module *module;
+    const char *why_not;
+    const int count = us_cuda_device_count(&module, &why_not);
+    for (int i = 0; i < count; i++) {
+        struct us_cuda_device device;
+        if (module->device(i, &device) == US_NN_OK) {
+            list_one(&device, i, json);
+        }
+    }
+    if (count == 0 && json) {
+        json_t *line = us_json_begin("no_device");
+        us_json_text(line, "name", "cuda");
+        us_json_text(line, "because", why_not);
+        us_json_end(line);
+    } else if (count == 0) {
+        printf("cuda  none: %s\n", why_not);
+    }
+}
+
+static void show_result(void *context, const char *name, const char *error) {
+    const int *ordinal = context;
+    if (error) {
+        printf("BAD  cuda:%d self-test, %s: %s\n", *ordinal, name, error);
+    }
+}
+
+static int check_one(const struct us_cuda_module *module, int ordinal) {
+    struct us_cuda_device device;
+    if (module->device(ordinal, &device) != US_NN_OK) {
+        printf("BAD  cuda:%d does not answer\n", ordinal);
+        return 1;
+    }
+    const int bad = module->self_test(ordinal, show_result, &ordinal);
+    printf("%s  cuda:%d: %s, %.1f GiB (%.1f free), compute capability %d.%d, %s\n",
+           bad ? "BAD" : "ok ", ordinal, device.name, (double)device.memory / 0x1p30,
+           (double)device.memory_free / 0x1p30, device.major, device.minor,
+           bad ? "self-test failed" : "self-test passed");
+    return bad;
+}
+
+static void show_versions(const struct us_cuda_module *module) {
+    struct us_cuda_versions v;
+    char driver[32] = "none";
+    module->versions(&v);
+    if (v.driver) {
+        snprintf(driver, sizeof driver, "for CUDA %d.%d", v.driver / 1000, v.driver % 1000 / 10);
+    }
+    printf("ok   cuda module: CUDA %d.%d, cuDNN %d.%d.%d, NCCL %d.%d.%d; driver: %s\n",
+           v.runtime / 1000, v.runtime % 1000 / 10, v.cudnn / 10000, v.cudnn / 100 % 100,
+           v.cudnn % 100, v.nccl / 10000, v.nccl / 100 % 100, v.nccl % 100, driver);
+}
+
+int us_devices_check(void) {
+    const char *why_not;
+    const struct us_cuda_module *module = us_cuda_module_get(&why_not), *usable;
+    if (!module) {
+        printf("     cuda module: none, %s\n", why_not);
+        return 0;
+    }
+    show_versions(module);
+    const int count = us_cuda_device_count(&usable, &why_not);
+    if (count == 0) {
+        printf("     gpu: none, %s\n", why_not);
+    }
+    int bad = 0;
+    for (int i = 0; i < count; i++) {
+        bad += check_one(module, i);
+    }
+    return bad;
+}
