@@ -5,7 +5,8 @@
 #include "kernels/nn/arch_internal.h"
 #include "kernels/nn/memory.h"
 
-static const struct nn_family *const families[] = {[US_NN_DF] = &nn_df_family};
+static const struct nn_family *const families[] = {
+    [US_NN_DF] = &nn_df_family, [US_NN_LIAE] = &nn_liae_family};
 
 /* Every name of a family, indexed by its options: u 1, d 2, t 4, c 8. */
 #define NAMES(f)                                                                                  \
@@ -13,11 +14,11 @@ static const struct nn_family *const families[] = {[US_NN_DF] = &nn_df_family};
         f, f "-u", f "-d", f "-ud", f "-t", f "-ut", f "-dt", f "-udt", f "-c", f "-uc", f "-dc", \
             f "-udc", f "-tc", f "-utc", f "-dtc", f "-udtc"                                      \
     }
-static const char *const names[][16] = {[US_NN_DF] = NAMES("df")};
+static const char *const names[][16] = {[US_NN_DF] = NAMES("df"), [US_NN_LIAE] = NAMES("liae")};
 
 const char *us_nn_arch_problem(const struct us_nn_arch *arch) {
     if ((size_t)arch->family >= sizeof families / sizeof *families) {
-        return "the family is unknown, allowed: df";
+        return "the family is unknown, allowed: df, liae";
     }
     if (arch->resolution < 32 || arch->resolution > 640) {
         return "the resolution is out of range, allowed 32 to 640";

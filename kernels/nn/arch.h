@@ -12,10 +12,17 @@
  *   mask      up(8m) up(4m) up(2m), double: up(m); conv(1, 1, 1), sigmoid
  * Deeper: res(e) after the first down, down(8e) and res(8e) after the last; the inter has no up;
  * the decoders start with one more up(8d) res and up(8m). Cosine: x cos x for every leaky ReLU.
+ *
+ * liae: one encoder, two inters of 2 ae channels (AB: what the two have in common and the source's
+ * own, B: the destination's own) and one decoder of 4 ae channels. The source's code is
+ * concat(AB(x), AB(x)), the destination's concat(B(x), AB(x)); the swap is the destination's face
+ * with the source's code.
+ *
  * Depth-to-space takes channel (2 dy + dx) C + c of the input to channel c at (2y + dy, 2x + dx).
  * "Same" padding of an even total is symmetric; an odd one has the extra row or column at the end.
  * Weights start glorot uniform, biases 0. The architecture is the published one of the face
- * replacement field ("df", options "u" = likeness, "d" = double, "t" = deeper, "c" = cosine). */
+ * replacement field ("df", "liae", options "u" = likeness, "d" = double, "t" = deeper, "c" =
+ * cosine). */
 #ifndef US_KERNELS_NN_ARCH_H
 #define US_KERNELS_NN_ARCH_H
 
@@ -27,7 +34,7 @@
 
 enum { US_NN_IDENTITIES = 8 }; /* at most, in one model */
 
-enum us_nn_family { US_NN_DF };
+enum us_nn_family { US_NN_DF, US_NN_LIAE };
 
 struct us_nn_arch {
     enum us_nn_family family;
@@ -45,7 +52,7 @@ const char *us_nn_arch_problem(const struct us_nn_arch *arch);
 /* How many identities it has a decoder (or a code) for: 2, more for some. */
 int us_nn_arch_identities(const struct us_nn_arch *arch);
 
-/* "df", "df-u", "df-d", "df-ud", ... with the letters in the order u d t c. parse sets family and
+/* "df", "df-u", ... "liae-udtc", with the letters in the order u d t c. parse sets family and
  * options only; false: no such name. */
 const char *us_nn_arch_name(const struct us_nn_arch *arch);
 bool us_nn_arch_parse(const char *name, struct us_nn_arch *arch);

@@ -11,7 +11,7 @@ struct nn_family {
     void (*build)(struct nn_graph *graph, const struct us_nn_arch *arch);
 };
 
-extern const struct nn_family nn_df_family;
+extern const struct nn_family nn_df_family, nn_liae_family;
 
 /* What df and liae share: arch.h says what each is made of. All return nodes of the graph. */
 struct nn_layer_name nn_layer_name(const char *format, const char *prefix, int number);

@@ -68,14 +68,16 @@ static enum us_nn_status set_slope(dnnl_primitive_attr_t attr, float slope) {
 
 static enum us_nn_status describe_all(struct nn_net *net, struct nn_linear *d) {
     struct shapes shapes = {0};
-    dnnl_primitive_attr_t attr = NULL;
+    dnnl_primitive_attr_t attr = NULL, plain = NULL;
     enum us_nn_status status = describe(net, d, &shapes);
     status = status ? status : nn_attributes(&attr);
     status = status ? status : set_slope(attr, d->slope);
     status = status ? status : describe_forward(net, d, &shapes, attr);
+    status = status ? status : nn_attributes(&plain);
     if (!status && net->training) {
-        status = describe_backward(net, d, &shapes, attr);
+        status = describe_backward(net, d, &shapes, plain);
     }
+    dnnl_primitive_attr_destroy(plain);
     dnnl_primitive_attr_destroy(attr);
     return status;
 }

@@ -8,11 +8,13 @@
 
 #define STREAM_INITIAL 1u
 
-/* Room for one more slice; the array doubles. NULL when there is no memory. */
+#define FEWEST_SLICES 64
+
+/* The array doubles when it is full. NULL when there is no memory. */
 static struct us_nn_slice *append(struct us_nn_layout *layout, const char *name, const char *kind) {
     const int count = layout->slice_count;
-    if ((count & (count - 1)) == 0) {
-        const size_t room = count > 0 ? 2 * (size_t)count : 1;
+    if (count == 0 || (count >= FEWEST_SLICES && (count & (count - 1)) == 0)) {
+        const size_t room = count > 0 ? 2 * (size_t)count : FEWEST_SLICES;
         struct us_nn_slice *more = us_nn_alloc(room * sizeof *more);
         if (!more) {
             return NULL;

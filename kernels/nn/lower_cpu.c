@@ -35,6 +35,15 @@ static const struct nn_node *only_user(const struct lowering *l, int node) {
     return l->uses[node] == 1 ? &l->graph->nodes[l->user[node]] : NULL;
 }
 
+/* Whether only an output reads it, maybe larger or blended: then it stays float. */
+static bool leads_to_output(const struct lowering *l, int node) {
+    const struct nn_node *next = only_user(l, node);
+    if (next && (next->kind == NN_UPSAMPLE || next->kind == NN_BLEND)) {
+        return leads_to_output(l, l->user[node]);
+    }
+    return next && is_output(next);
+}
+
 /* A linear convolution that only an output reads, maybe through depth-to-space. */
 static bool is_head(const struct lowering *l, int conv) {
     const struct nn_node *node = &l->graph->nodes[conv], *next = only_user(l, conv);
@@ -91,7 +100,7 @@ static struct nn_tensor *lower_conv(struct lowering *l, int i) {
         .slope = leaky ? node->slope : 1,
         .residual = node->residual < 0 ? NULL : l->tensors[node->residual],
         .slope_after = shuffled && leaky,
-        .wide = is_head(l, i),
+        .wide = node->activation == NN_LINEAR && (is_head(l, i) || leads_to_output(l, i)),
         .first = in->kind == NN_INPUT && !in->differentiable,
     };
     struct nn_tensor *y = nn_conv(l->net, l->tensors[node->inputs[0]], weight, &options);
@@ -130,7 +139,8 @@ static struct nn_tensor *lower_depth_to_space(struct lowering *l, int i) {
 static struct nn_tensor *lower_output(struct lowering *l, int i) {
     const struct nn_node *node = &l->graph->nodes[i], *in = &l->graph->nodes[node->inputs[0]];
     const bool shuffled = in->kind == NN_DEPTH_TO_SPACE && is_head(l, in->inputs[0]);
-    if (!shuffled && !is_head(l, node->inputs[0])) {
+    if (!shuffled &&
+        (!leads_to_output(l, node->inputs[0]) || l->tensors[node->inputs[0]]->type != dnnl_f32)) {
         return NULL;
     }
     return nn_head(l->net, l->tensors[node->inputs[0]], node->c, shuffled ? 2 : 1,
@@ -159,15 +169,17 @@ static bool shared_out(const struct lowering *l, int whole) {
 
 static struct nn_tensor *lower_part(struct lowering *l, int i) {
     const struct nn_node *node = &l->graph->nodes[i];
-    if (!shared_out(l, node->inputs[0])) {
-        return NULL;
-    }
-    return nn_net_view(l->net, l->tensors[node->inputs[0]], node->first_unit * l->batch,
-                       node->units * l->batch);
+    const int first = node->first_unit * l->batch, n = node->units * l->batch;
+    struct nn_tensor *whole = l->tensors[node->inputs[0]];
+    return shared_out(l, node->inputs[0]) ? nn_net_view(l->net, whole, first, n)
+                                          : nn_part(l->net, whole, first, n);
 }
 
 static struct nn_tensor *lower_node(struct lowering *l, int i) {
-    switch (l->graph->nodes[i].kind) {
+    const struct nn_node *node = &l->graph->nodes[i];
+    struct nn_tensor *a = node->inputs[0] < 0 ? NULL : l->tensors[node->inputs[0]];
+    struct nn_tensor *b = node->inputs[1] < 0 ? NULL : l->tensors[node->inputs[1]];
+    switch (node->kind) {
     case NN_INPUT:
         return lower_input(l, i);
     case NN_CONV:
@@ -177,18 +189,22 @@ static struct nn_tensor *lower_node(struct lowering *l, int i) {
     case NN_DEPTH_TO_SPACE:
         return lower_depth_to_space(l, i);
     case NN_NORM:
-        return nn_pixel_norm(l->net, l->tensors[l->graph->nodes[i].inputs[0]]);
+        return nn_pixel_norm(l->net, a);
     case NN_PART:
         return lower_part(l, i);
     case NN_SIGMOID:
     case NN_PLANES:
         return lower_output(l, i);
     case NN_CONCAT:
+        return nn_concat(l->net, a, b);
     case NN_STACK:
+        return nn_stack(l->net, a, b);
     case NN_POOL:
+        return nn_pool(l->net, a);
     case NN_UPSAMPLE:
+        return nn_upsample(l->net, a);
     case NN_BLEND:
-        break;
+        return nn_blend(l->net, a, b);
     }
     return NULL;
 }

@@ -77,6 +77,7 @@ struct nn_net {
     struct nn_tensor tensors[NN_TENSORS];
     int tensor_count;
     unsigned sides;             /* given to new operations */
+    float fade;                 /* of nn_blend, set before each forward */
     int scratch;                /* buffer of the primitives' scratchpads */
     char *arena;                /* NULL until bound */
     float *weights, *gradients; /* arenas of params, given at binding; gradients when training */

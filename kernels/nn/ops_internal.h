@@ -37,6 +37,19 @@ struct nn_tensor *nn_cosine(struct nn_net *net, struct nn_tensor *input);
 /* x / sqrt(mean(x^2) + 1e-6) over all of a sample. */
 struct nn_tensor *nn_pixel_norm(struct nn_net *net, struct nn_tensor *input);
 
+/* Channels of a, then of b; both of one kind and size. a may be b. */
+struct nn_tensor *nn_concat(struct nn_net *net, struct nn_tensor *a, struct nn_tensor *b);
+/* Images of a, then of b. */
+struct nn_tensor *nn_stack(struct nn_net *net, struct nn_tensor *a, struct nn_tensor *b);
+/* A copy of n images, unlike nn_net_view free of what others take of the input. */
+struct nn_tensor *nn_part(struct nn_net *net, struct nn_tensor *input, int first, int n);
+/* The largest of each 2 x 2; among equals the first row's first gets the gradient. */
+struct nn_tensor *nn_pool(struct nn_net *net, struct nn_tensor *input);
+/* Each value 2 x 2 times. */
+struct nn_tensor *nn_upsample(struct nn_net *net, struct nn_tensor *input);
+/* a + fade (b - a) with net->fade. */
+struct nn_tensor *nn_blend(struct nn_net *net, struct nn_tensor *a, struct nn_tensor *b);
+
 /* Into planes, through a sigmoid or as it is, with factor 2 after depth-to-space. The output has
  * the gradient slot the loss writes. */
 struct nn_tensor *nn_head(struct nn_net *net, struct nn_tensor *input, int channels, int factor,

@@ -1,6 +1,7 @@
 #include "kernels/nn/pointwise_internal.h"
 
 #include <math.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -101,6 +102,40 @@ void nn_cosine_forward(dnnl_data_type_t type, const void *x, void *y, size_t cou
 void nn_cosine_backward(dnnl_data_type_t type, const void *gradient, const void *x,
                         void *x_gradient, size_t count) {
     TYPED(cosine_backward, gradient, x, x_gradient, count);
+}
+
+void nn_scale(dnnl_data_type_t type, const void *g, float factor, void *out, size_t count) {
+    TYPED(scale, g, factor, out, count);
+}
+
+void nn_blend_forward(dnnl_data_type_t type, const void *a, const void *b, float fade, void *y,
+                      size_t count) {
+    TYPED(blend_forward, a, b, fade, y, count);
+}
+
+void nn_pool_forward(dnnl_data_type_t type, const void *x, void *y,
+                     const struct nn_map_shape *shape) {
+    TYPED(pool_forward, x, y, shape);
+}
+
+void nn_pool_backward(dnnl_data_type_t type, const void *gradient, const void *x, const void *y,
+                      void *x_gradient, const struct nn_map_shape *shape) {
+    TYPED(pool_backward, gradient, x, y, x_gradient, shape);
+}
+
+void nn_upsample_forward(dnnl_data_type_t type, const void *x, void *y,
+                         const struct nn_map_shape *shape) {
+    TYPED(upsample_forward, x, y, shape);
+}
+
+void nn_upsample_backward(dnnl_data_type_t type, const void *gradient, void *x_gradient,
+                          const struct nn_map_shape *shape) {
+    TYPED(upsample_backward, gradient, x_gradient, shape);
+}
+
+void nn_copy_channels(dnnl_data_type_t type, const void *x, void *y,
+                      const struct nn_channel_run *run) {
+    TYPED(copy_channels, x, y, run);
 }
 
 void nn_cast(dnnl_data_type_t type, const float *from, void *to, size_t count) {

@@ -52,6 +52,34 @@ void nn_cosine_forward(dnnl_data_type_t type, const void *x, void *y, size_t cou
 void nn_cosine_backward(dnnl_data_type_t type, const void *gradient, const void *x,
                         void *x_gradient, size_t count);
 
+/* out = factor g. */
+void nn_scale(dnnl_data_type_t type, const void *g, float factor, void *out, size_t count);
+/* y = a + fade (b - a). */
+void nn_blend_forward(dnnl_data_type_t type, const void *a, const void *b, float fade, void *y,
+                      size_t count);
+
+/* `maps` maps of h x w pixels of `block` values: the smaller side's sizes. */
+struct nn_map_shape {
+    int maps, h, w, block;
+};
+
+void nn_pool_forward(dnnl_data_type_t type, const void *x, void *y,
+                     const struct nn_map_shape *shape);
+void nn_pool_backward(dnnl_data_type_t type, const void *gradient, const void *x, const void *y,
+                      void *x_gradient, const struct nn_map_shape *shape);
+void nn_upsample_forward(dnnl_data_type_t type, const void *x, void *y,
+                         const struct nn_map_shape *shape);
+void nn_upsample_backward(dnnl_data_type_t type, const void *gradient, void *x_gradient,
+                          const struct nn_map_shape *shape);
+
+/* Of n images of `area` pixels, channels from..from + count of one tensor to to.. of another. */
+struct nn_channel_run {
+    int n, area, block, from_channels, to_channels, from, to, count;
+};
+
+void nn_copy_channels(dnnl_data_type_t type, const void *x, void *y,
+                      const struct nn_channel_run *run);
+
 void nn_cast(dnnl_data_type_t type, const float *from, void *to, size_t count);
 void nn_widen(dnnl_data_type_t type, const void *from, float *to, size_t count);
 

@@ -162,3 +162,100 @@ static void NAME(widen)(const REAL *from, float *to, size_t count) {
         to[i] = GET(from[i]);
     }
 }
+
+static void NAME(scale)(const REAL *g, float factor, REAL *out, size_t count) {
+#pragma omp parallel for simd schedule(static)
+    for (size_t i = 0; i < count; i++) {
+        out[i] = PUT(factor * GET(g[i]));
+    }
+}
+
+static void NAME(blend_forward)(const REAL *a, const REAL *b, float fade, REAL *y, size_t count) {
+#pragma omp parallel for simd schedule(static)
+    for (size_t i = 0; i < count; i++) {
+        y[i] = PUT(GET(a[i]) + fade * (GET(b[i]) - GET(a[i])));
+    }
+}
+
+static void NAME(pool_forward)(const REAL *x, REAL *y, const struct nn_map_shape *s) {
+    const size_t b = (size_t)s->block, w = (size_t)s->w, rows = (size_t)s->maps * (size_t)s->h;
+#pragma omp parallel for schedule(static)
+    for (size_t r = 0; r < rows; r++) {
+        const REAL *top = x + r * 4 * w * b, *bottom = top + 2 * w * b;
+        REAL *out = y + r * w * b;
+        for (size_t i = 0; i < w * b; i++) {
+            const size_t at = i / b * 2 * b + i % b;
+            const float u = fmaxf(GET(top[at]), GET(top[at + b]));
+            out[i] = PUT(fmaxf(u, fmaxf(GET(bottom[at]), GET(bottom[at + b]))));
+        }
+    }
+}
+
+static void NAME(pool_backward)(const REAL *g, const REAL *x, const REAL *y, REAL *out,
+                                const struct nn_map_shape *s) {
+    const size_t b = (size_t)s->block, w = (size_t)s->w, rows = (size_t)s->maps * (size_t)s->h;
+#pragma omp parallel for schedule(static)
+    for (size_t r = 0; r < rows; r++) {
+        const size_t line = 2 * w * b, base = r * 2 * line;
+        for (size_t i = 0; i < w * b; i++) {
+            const size_t at = base + i / b * 2 * b + i % b;
+            const size_t places[4] = {at, at + b, at + line, at + line + b};
+            const float most = GET(y[r * w * b + i]);
+            bool given = false;
+            for (int k = 0; k < 4; k++) {
+                const bool gets = !given && GET(x[places[k]]) == most;
+                out[places[k]] = gets ? g[r * w * b + i] : PUT(0.0f);
+                given |= gets;
+            }
+        }
+    }
+}
+
+static void NAME(upsample_forward)(const REAL *x, REAL *y, const struct nn_map_shape *s) {
+    const size_t b = (size_t)s->block, w = (size_t)s->w, rows = (size_t)s->maps * (size_t)s->h;
+#pragma omp parallel for schedule(static)
+    for (size_t r = 0; r < rows; r++) {
+        const REAL *in = x + r * w * b;
+        REAL *out = y + r * 4 * w * b;
+        for (size_t j = 0; j < 2 * w; j++) {
+            memcpy(out + j * b, in + j / 2 * b, b * sizeof *out);
+        }
+        memcpy(out + 2 * w * b, out, 2 * w * b * sizeof *out);
+    }
+}
+
+static void NAME(upsample_backward)(const REAL *g, REAL *x, const struct nn_map_shape *s) {
+    const size_t b = (size_t)s->block, w = (size_t)s->w, rows = (size_t)s->maps * (size_t)s->h;
+#pragma omp parallel for schedule(static)
+    for (size_t r = 0; r < rows; r++) {
+        const REAL *top = g + r * 4 * w * b, *bottom = top + 2 * w * b;
+        for (size_t i = 0; i < w * b; i++) {
+            const size_t at = i / b * 2 * b + i % b;
+            x[r * w * b + i] =
+                PUT(GET(top[at]) + GET(top[at + b]) + GET(bottom[at]) + GET(bottom[at + b]));
+        }
+    }
+}
+
+static void NAME(copy_channels)(const REAL *x, REAL *y, const struct nn_channel_run *r) {
+    const size_t b = (size_t)r->block, area = (size_t)r->area;
+    const size_t from_image = (size_t)r->from_channels * area;
+    const size_t to_image = (size_t)r->to_channels * area;
+    const bool whole = (r->from % r->block | r->to % r->block | r->count % r->block) == 0;
+#pragma omp parallel for schedule(static)
+    for (int n = 0; n < r->n; n++) {
+        const REAL *in = x + (size_t)n * from_image;
+        REAL *out = y + (size_t)n * to_image;
+        if (whole) {
+            memcpy(out + (size_t)r->to * area, in + (size_t)r->from * area,
+                   (size_t)r->count * area * sizeof *out);
+            continue;
+        }
+        for (size_t c = 0; c < (size_t)r->count; c++) {
+            const size_t f = (size_t)r->from + c, t = (size_t)r->to + c;
+            for (size_t i = 0; i < area; i++) {
+                out[(t / b * area + i) * b + t % b] = in[(f / b * area + i) * b + f % b];
+            }
+        }
+    }
+}

@@ -92,7 +92,8 @@ static struct us_error *read_arch(const struct us_arrays *file, struct us_nn_arc
     char name[32];
     US_TRY(need_text(file, "architecture", name, sizeof name));
     if (!us_nn_arch_parse(name, arch)) {
-        return us_fail(US_CORRUPT, "its architecture is '%s', allowed are df with letters of udtc",
+        return us_fail(US_CORRUPT,
+                       "its architecture is '%s', allowed are df and liae with letters of udtc",
                        name);
     }
     US_TRY(need_int(file, "resolution", &arch->resolution));

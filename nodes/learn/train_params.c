@@ -4,20 +4,22 @@
 
 #include "nodes/learn/loss_guard.h"
 
-static const char *const archs[] = {"df", NULL};
+static const char *const archs[] = {"df", "liae", NULL};
 static const char *const optimizers[] = {"adabelief", "adam", NULL};
 static const char *const precisions[] = {"f32", "bf16", NULL};
 static const char *const flips[] = {"none", "source", "destination", "both", NULL};
-static const char *const parts[] = {"encoder", "inter", "decoder_src", "decoder_dst"};
 
 #define P struct train_params
 #define AT(field) offsetof(P, field)
 
 const struct us_param us_train_params[] = {
-    US_CHOICE(P, arch, "df", archs, "Architecture: df has one shared encoder and a decoder each."),
+    US_CHOICE(P, arch, "df", archs,
+              "Architecture: df has one encoder and a decoder each, and keeps the likeness; liae "
+              "has one decoder and mixes what two codes say, and follows light and expression of "
+              "the destination more."),
     US_STRING(P, options, "ud",
               "Letters: u for more likeness (a normed code), d for double resolution at the same "
-              "cost; \"\" for none."),
+              "cost, t for a deeper net, c for x cos x as activation; \"\" for none."),
     US_INT(P, ae_dims, 64, 4, 1024, "channels", "Width of the code between encoder and decoders."),
     US_INT(P, e_dims, 32, 4, 256, "channels", "Width of the encoder."),
     US_INT(P, d_dims, 32, 4, 256, "channels", "Width of the decoders."),
@@ -129,7 +131,7 @@ const struct us_param us_train_params[] = {
            "Data sets come with their own."),
     US_STRINGS(P, reset,
                "Parts of the model at `init_from` that start again: encoder, inter, decoder_src, "
-               "decoder_dst."),
+               "decoder_dst; with liae encoder, inter_AB, inter_B, decoder."),
     {.name = "checkpoint.minutes",
      .doc = "Saves the training this often, and with it preview.png, curve.png and metrics.jsonl, "
             "to look at while it goes on; 0: not by the clock.",
@@ -181,24 +183,29 @@ const struct us_param us_train_params[] = {
 
 static struct us_error *check_options(const char *options) {
     for (const char *c = options; *c; c++) {
-        if ((*c != 'u' && *c != 'd') || strchr(c + 1, *c)) {
-            return us_fail(US_USAGE, "options is '%s', allowed are u and d, each once", options);
+        if (!strchr("udtc", *c) || strchr(c + 1, *c)) {
+            return us_fail(US_USAGE, "options is '%s', allowed are u, d, t and c, each once",
+                           options);
         }
     }
     return NULL;
 }
 
-static struct us_error *check_reset(const struct us_strings *reset) {
-    for (size_t i = 0; i < reset->count; i++) {
+/* The parts of an architecture that can start again, as the first words of their layers. */
+static struct us_error *check_reset(const struct train_params *p) {
+    static const char *const df[] = {"encoder", "inter", "decoder_src", "decoder_dst", NULL};
+    static const char *const liae[] = {"encoder", "inter_AB", "inter_B", "decoder", NULL};
+    const bool is_df = strcmp(p->arch, "df") == 0;
+    for (size_t i = 0; i < p->reset.count; i++) {
         bool known = false;
-        for (size_t k = 0; k < sizeof parts / sizeof *parts; k++) {
-            known |= strcmp(reset->items[i], parts[k]) == 0;
+        for (const char *const *part = is_df ? df : liae; *part; part++) {
+            known |= strcmp(p->reset.items[i], *part) == 0;
         }
         if (!known) {
-            return us_fail(US_USAGE,
-                           "reset names '%s', allowed are encoder, inter, decoder_src and "
-                           "decoder_dst",
-                           reset->items[i]);
+            return us_fail(US_USAGE, "reset names '%s', allowed with %s are %s", p->reset.items[i],
+                           p->arch,
+                           is_df ? "encoder, inter, decoder_src and decoder_dst"
+                                 : "encoder, inter_AB, inter_B and decoder");
         }
     }
     return NULL;
@@ -207,7 +214,7 @@ static struct us_error *check_reset(const struct us_strings *reset) {
 struct us_error *us_train_check(const void *params) {
     const struct train_params *p = params;
     US_TRY(check_options(p->options));
-    US_TRY(check_reset(&p->reset));
+    US_TRY(check_reset(p));
     if (p->dssim_weight + p->square_weight + p->absolute_weight <= 0) {
         return us_fail(US_USAGE, "loss.dssim, loss.square and loss.absolute are all 0");
     }
@@ -219,9 +226,11 @@ struct us_error *us_train_check(const void *params) {
 }
 
 static struct us_nn_arch arch_of(const struct train_params *p, int size) {
-    return (struct us_nn_arch){.family = US_NN_DF,
+    return (struct us_nn_arch){.family = strcmp(p->arch, "liae") == 0 ? US_NN_LIAE : US_NN_DF,
                                .likeness = strchr(p->options, 'u') != NULL,
                                .doubled = strchr(p->options, 'd') != NULL,
+                               .deeper = strchr(p->options, 't') != NULL,
+                               .cosine = strchr(p->options, 'c') != NULL,
                                .resolution = size,
                                .ae_dims = (int)p->ae_dims,
                                .e_dims = (int)p->e_dims,

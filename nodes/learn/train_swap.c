@@ -132,7 +132,8 @@ const struct us_node_type us_node_train_swap = {
     .doc =
         "One encoder learns to describe both faces, a decoder each learns to draw one of them; the "
         "swap is the destination's description drawn by the source's decoder. The architecture is "
-        "the field's df. Every step draws faces, turns, scales, shifts and warps them, and the net "
+        "the field's df or liae. Every step draws faces, turns, scales, shifts and warps them, and "
+        "the net "
         "learns to draw the unwarped face inside its matte (DSSIM and squared error), and the "
         "matte. Random numbers are functions of seed and step, so a training that was stopped goes "
         "on from its last checkpoint with the same bits; raising steps continues. A batch whose "

@@ -79,6 +79,9 @@ static void small_bind(struct small_net *s) {
     nn_net_use_value(&s->net, s->input, 0);
     nn_net_use_value(&s->net, s->input, NN_PLAN_END);
     nn_net_use_value(&s->net, s->output, NN_PLAN_END);
+    for (int i = 0; i < s->input->grad_count; i++) {
+        nn_plan_use(&s->net.plan, s->input->grads[i].buffer, NN_PLAN_END);
+    }
     if (s->output->grad_count == 0) {
         nn_net_claim(&s->net, s->output, NN_LOSS_MOMENT, NULL);
     }
