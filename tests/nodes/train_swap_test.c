@@ -256,10 +256,10 @@ static void bad_input_is_named(void **state) {
           "cannot train on crops of 48 px: the resolution must be a multiple of 32 with option d");
     struct us_task *task = us_small_training(us_test_folder(), 1);
     us_fake_text(task, "options", "ux");
-    ASSERT_ERROR(us_fake_run(task), "options is 'ux', allowed are u and d, each once");
+    ASSERT_ERROR(us_fake_run(task), "options is 'ux', allowed are u, d, t and c, each once");
     us_fake_text(task, "options", "ud");
     us_fake_append(task, "reset", "decoder");
-    ASSERT_ERROR(us_fake_run(task), "reset names 'decoder', allowed are encoder, inter");
+    ASSERT_ERROR(us_fake_run(task), "reset names 'decoder', allowed with df are encoder, inter");
     us_fake_destroy(task);
 }
 
