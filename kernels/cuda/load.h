@@ -7,9 +7,9 @@
 /* The module, or NULL with one clause in `why_not` (stays valid): the file is missing, a library
  * that it needs is missing, or it is of another build. It is looked for at
  * $UNDERSTUDY_CUDA_MODULE, else beside the program, else in ../lib from there. cuDNN and NCCL are
- * looked for where the module was linked, in the folders of $UNDERSTUDY_CUDA_LIBS (separated by
- * colons), beside the module, where the system's loader looks, and in the nvidia/ packages of
- * Python installations. Safe from any thread. */
+ * looked for in the folders of $UNDERSTUDY_CUDA_LIBS (separated by colons), then where the module
+ * was linked or bundled, where the system's loader looks, and in the nvidia/ packages of Python
+ * installations. Safe from any thread. */
 const struct us_cuda_module *us_cuda_module_get(const char **why_not);
 
 /* How many CUDA devices can be used, and the module; 0 with a clause in `why_not`. Where there is

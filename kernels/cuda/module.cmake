@@ -84,4 +84,6 @@ target_link_libraries(us_cuda PRIVATE us_options CUDA::cudart_static ${CUDNN_LIB
 target_link_options(us_cuda PRIVATE LINKER:--version-script=${CMAKE_CURRENT_SOURCE_DIR}/kernels/cuda/module.map
   LINKER:--no-undefined LINKER:--as-needed)
 set_target_properties(us_cuda PROPERTIES OUTPUT_NAME understudy_cuda LINKER_LANGUAGE CXX LIBRARY_OUTPUT_DIRECTORY
-  ${CMAKE_BINARY_DIR} LINK_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/kernels/cuda/module.map)
+  ${CMAKE_BINARY_DIR} INSTALL_RPATH "$ORIGIN;${CUDAToolkit_LIBRARY_DIR}" BUILD_WITH_INSTALL_RPATH ON
+  LINK_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/kernels/cuda/module.map)
+install(TARGETS us_cuda LIBRARY DESTINATION lib)
