@@ -73,14 +73,17 @@ static void decode(const struct us_blazeface *detector, const float *values, siz
     }
 }
 
-void us_blazeface_look(struct us_blazeface *detector, const struct us_frame_rgb *frame,
-                       const struct us_square *square, double stops, double min_score,
-                       struct us_faces *candidates) {
+struct us_error *us_blazeface_look(struct us_blazeface *detector, const struct us_frame_rgb *frame,
+                                   const struct us_square *squares, int count, double stops) {
+    return us_looker_run(&detector->looker, frame, squares, count, stops);
+}
+
+void us_blazeface_read(const struct us_blazeface *detector, const struct us_square *squares,
+                       int which, double min_score, struct us_faces *candidates) {
     double map[6];
-    us_looker_run(&detector->looker, frame, square, stops);
-    us_square_map(square, detector->looker.size, map);
-    const float *boxes = us_looker_output(&detector->looker, detector->boxes);
-    const float *scores = us_looker_output(&detector->looker, detector->scores);
+    us_square_map(&squares[which], detector->looker.size, map);
+    const float *boxes = us_looker_output(&detector->looker, which, detector->boxes);
+    const float *scores = us_looker_output(&detector->looker, which, detector->scores);
     for (size_t i = 0; i < detector->anchor_count; i++) {
         double score = 1.0 / (1.0 + exp(-(double)fmaxf(-80.0f, fminf(80.0f, scores[i]))));
         const float *values = boxes + i * VALUES;

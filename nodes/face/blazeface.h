@@ -18,10 +18,14 @@ struct us_error *us_blazeface_start(struct us_blazeface *detector,
                                     const struct us_tflite *network) US_NODISCARD;
 void us_blazeface_finish(struct us_blazeface *detector);
 
-/* Adds every candidate of at least `min_score`, in frame pixels, not yet suppressed. */
-void us_blazeface_look(struct us_blazeface *detector, const struct us_frame_rgb *frame,
-                       const struct us_square *square, double stops, double min_score,
-                       struct us_faces *candidates);
+/* Looks at squares of the frame, on its device all at once. */
+struct us_error *us_blazeface_look(struct us_blazeface *detector, const struct us_frame_rgb *frame,
+                                   const struct us_square *squares, int count,
+                                   double stops) US_NODISCARD;
+/* Adds every candidate of at least `min_score` in one of those squares, in frame pixels, not yet
+ * suppressed. */
+void us_blazeface_read(const struct us_blazeface *detector, const struct us_square *squares,
+                       int which, double min_score, struct us_faces *candidates);
 
 /* Merges candidates that overlap by more than `overlap` (intersection over union) into their
  * score-weighted mean, best first. */

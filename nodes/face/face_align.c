@@ -49,61 +49,80 @@ static bool is_artists(const struct us_face *face, enum us_face_part part) {
     return strcmp(face->source[part], "artist") == 0;
 }
 
-/* False when the face is to be dropped. */
-static bool align_face(struct us_facemesh *mesh, const struct us_frame_rgb *frame, const PARAMS *p,
-                       struct us_face *face) {
+/* *kept is false when the face is to be dropped. */
+static struct us_error *align_face(struct us_facemesh *mesh, const struct us_frame_rgb *frame,
+                                   const PARAMS *p, struct us_face *face, bool *kept) {
+    *kept = false;
     if (!is_artists(face, US_PART_LANDMARKS)) {
-        double presence = us_facemesh_find(mesh, frame, (int)p->refine, face);
+        double presence;
+        US_TRY(us_facemesh_find(mesh, frame, (int)p->refine, face, &presence));
         if (presence < p->min_presence && !is_artists(face, US_PART_BOX)) {
-            return false;
+            return NULL;
         }
     }
+    *kept = true;
     if (is_artists(face, US_PART_MATRIX)) {
         us_face_pose(face);
         us_face_measure(face);
-        return true;
+        return NULL;
     }
     snprintf(face->source[US_PART_MATRIX], sizeof face->source[0], "%s",
              face->source[US_PART_LANDMARKS]);
-    return us_face_fit(face);
+    *kept = us_face_fit(face);
+    return NULL;
 }
 
 static struct us_error *align_all(struct us_task *task, const struct us_frame_rgb *frame,
                                   struct us_faces *faces) {
     const struct us_tflite *network;
     struct us_facemesh mesh;
-    size_t kept = 0;
+    size_t count = 0;
+    bool kept;
     US_TRY(us_weights_load(US_WEIGHTS_FACEMESH, &network));
     US_TRY(us_facemesh_start(&mesh, network));
     struct us_error *error = NULL;
     for (size_t i = 0; i < faces->count && !error; i++) {
-        if (align_face(&mesh, frame, us_task_params(task), &faces->items[i])) {
-            faces->items[kept++] = faces->items[i];
+        error = align_face(&mesh, frame, us_task_params(task), &faces->items[i], &kept);
+        if (!error && kept) {
+            faces->items[count++] = faces->items[i];
         }
-        error = us_task_progress(task, -1);
+        error = error ? error : us_task_progress(task, -1);
     }
-    faces->count = kept;
+    faces->count = count;
     us_facemesh_finish(&mesh);
     return error;
 }
 
+static struct us_error *align_in(struct us_task *task, const struct us_image *image,
+                                 struct us_faces *faces) {
+    struct us_gpu gpu;
+    struct us_frame_rgb frame;
+    US_TRY(us_gpu_open(us_task_device(task), &gpu));
+    struct us_error *error = us_frame_rgb_read(image, &gpu, &frame);
+    if (!error) {
+        error = align_all(task, &frame, faces);
+    }
+    us_frame_rgb_finish(&frame);
+    return us_gpu_close(&gpu, error);
+}
+
 static struct us_error *face_align_run(struct us_task *task) {
     struct us_value *image, *found;
-    struct us_frame_rgb frame;
     struct us_faces faces;
     US_TRY(us_task_input(task, IN_IMAGE, 0, &image));
     US_TRY(us_task_input(task, IN_FACES, 0, &found));
     US_TRY(us_faces_read(found->bytes, found->size, &faces));
-    struct us_error *error = us_frame_rgb_read(image->image, &frame);
-    if (!error) {
-        error = align_all(task, &frame, &faces);
-        us_frame_rgb_finish(&frame);
-    }
+    struct us_error *error = align_in(task, image->image, &faces);
     if (!error) {
         us_task_output(task, OUT_FACES, us_faces_write(&faces));
     }
     us_faces_finish(&faces);
     return error;
+}
+
+static void face_align_needs(const void *params_, struct us_needs *needs) {
+    (void)params_;
+    needs->device = US_DEVICE_PREFERRED;
 }
 
 const struct us_node_type us_node_face_align = {
@@ -127,5 +146,6 @@ const struct us_node_type us_node_face_align = {
     .params_size = sizeof(PARAMS),
     .per_frame = true,
     .sources = face_align_sources,
+    .needs = face_align_needs,
     .run = face_align_run,
 };

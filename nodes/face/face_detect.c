@@ -66,6 +66,8 @@ static struct us_error *face_detect_sources(const void *params_, struct us_frame
 /* Boxes that overlap by more are finds of one face. */
 static const double same_face = 0.3;
 
+enum { TILES_AT_ONCE = 16 };
+
 struct search {
     struct us_task *task;
     const PARAMS *params;
@@ -84,16 +86,21 @@ static bool is_cut(const struct us_face *face, const struct us_square *tile,
            (face->box[3] > tile->y + half - margin && tile->y + half < window->y_max + 1);
 }
 
-static void look(struct search *s, const struct us_square *square, double stops, bool whole) {
-    size_t before = s->candidates.count, kept = before;
-    us_blazeface_look(&s->detector, &s->frame, square, stops + s->params->exposure_stops,
-                      s->params->min_score, &s->candidates);
-    for (size_t i = before; i < s->candidates.count; i++) {
-        if (whole || !is_cut(&s->candidates.items[i], square, &s->frame.window)) {
-            s->candidates.items[kept++] = s->candidates.items[i];
+static struct us_error *look(struct search *s, const struct us_square *squares, int count,
+                             double stops, bool whole) {
+    US_TRY(us_blazeface_look(&s->detector, &s->frame, squares, count,
+                             stops + s->params->exposure_stops));
+    for (int k = 0; k < count; k++) {
+        size_t before = s->candidates.count, kept = before;
+        us_blazeface_read(&s->detector, squares, k, s->params->min_score, &s->candidates);
+        for (size_t i = before; i < s->candidates.count; i++) {
+            if (whole || !is_cut(&s->candidates.items[i], &squares[k], &s->frame.window)) {
+                s->candidates.items[kept++] = s->candidates.items[i];
+            }
         }
+        s->candidates.count = kept;
     }
-    s->candidates.count = kept;
+    return us_task_progress(s->task, -1);
 }
 
 /* How many squares of `side` cover `length` with at least two fifths of overlap. */
@@ -111,14 +118,18 @@ static struct us_error *look_at_level(struct search *s, int level) {
     double width = us_window_width(w), height = us_window_height(w);
     double side = fmax(width, height) / exp2(level);
     int columns = tiles_along(width, side), rows = tiles_along(height, side);
+    struct us_square tiles[TILES_AT_ONCE];
+    int have = 0;
     for (int i = 0; i < columns * rows; i++) {
-        struct us_square tile = {
+        tiles[have++] = (struct us_square){
             .x = tile_center(w->x_min, width, side, columns, i % columns),
             .y = tile_center(w->y_min, height, side, rows, i / columns),
             .side = side,
         };
-        look(s, &tile, 0, level == 0);
-        US_TRY(us_task_progress(s->task, -1));
+        if (have == TILES_AT_ONCE || i + 1 == columns * rows) {
+            US_TRY(look(s, tiles, have, 0, level == 0));
+            have = 0;
+        }
     }
     return NULL;
 }
@@ -130,11 +141,12 @@ static struct us_square whole_frame(const struct search *s) {
 }
 
 /* A face much brighter or darker than what surrounds it. */
-static void look_at_exposures(struct search *s) {
+static struct us_error *look_at_exposures(struct search *s) {
     struct us_square square = whole_frame(s);
     for (int i = 0; i < 2 && s->candidates.count == 0; i++) {
-        look(s, &square, i ? -2.0 : 2.0, true);
+        US_TRY(look(s, &square, 1, i ? -2.0 : 2.0, true));
     }
+    return NULL;
 }
 
 /* Merges the candidates into the list and forgets them. */
@@ -150,20 +162,21 @@ static void harvest(struct search *s) {
 
 /* A turned face is found upright too, less surely and with its points out of place, so each way
  * round is merged by itself and the surest one stays. */
-static void look_turned(struct search *s) {
+static struct us_error *look_turned(struct search *s) {
     for (int quarter = 1; quarter < 4; quarter++) {
         struct us_square square = whole_frame(s);
         square.angle = quarter * acos(0.0);
-        look(s, &square, 0, true);
+        US_TRY(look(s, &square, 1, 0, true));
         harvest(s);
     }
+    return NULL;
 }
 
 static struct us_error *search(struct search *s) {
     for (int level = 0; level < s->params->levels; level++) {
         US_TRY(look_at_level(s, level));
         if (level == 0 && s->candidates.count == 0) {
-            look_at_exposures(s);
+            US_TRY(look_at_exposures(s));
         }
         if (s->candidates.count > 0 && !s->params->search_all) {
             break;
@@ -171,7 +184,7 @@ static struct us_error *search(struct search *s) {
     }
     harvest(s);
     if (s->params->turned) {
-        look_turned(s);
+        US_TRY(look_turned(s));
     }
     us_faces_prune(&s->found, same_face);
     if (s->found.count > (size_t)s->params->max_faces) {
@@ -180,17 +193,23 @@ static struct us_error *search(struct search *s) {
     return NULL;
 }
 
+static struct us_error *search_image(struct search *s, const struct us_image *image,
+                                     struct us_gpu *gpu) {
+    const struct us_tflite *network;
+    US_TRY(us_weights_load(network_of(s->params), &network));
+    US_TRY(us_frame_rgb_read(image, gpu, &s->frame));
+    US_TRY(us_blazeface_start(&s->detector, network));
+    return search(s);
+}
+
 static struct us_error *face_detect_run(struct us_task *task) {
     struct search s = {.task = task, .params = us_task_params(task)};
+    struct us_gpu gpu;
     struct us_value *image;
-    const struct us_tflite *network;
     US_TRY(us_task_input(task, IN_IMAGE, 0, &image));
-    US_TRY(us_weights_load(network_of(s.params), &network));
-    US_TRY(us_frame_rgb_read(image->image, &s.frame));
-    struct us_error *error = us_blazeface_start(&s.detector, network);
-    if (!error) {
-        error = search(&s);
-    }
+    US_TRY(us_gpu_open(us_task_device(task), &gpu));
+    struct us_error *error = search_image(&s, image->image, &gpu);
+    error = us_gpu_close(&gpu, error);
     if (!error) {
         us_task_output(task, OUT_FACES, us_faces_write(&s.found));
     }
@@ -199,6 +218,11 @@ static struct us_error *face_detect_run(struct us_task *task) {
     us_blazeface_finish(&s.detector);
     us_frame_rgb_finish(&s.frame);
     return error;
+}
+
+static void face_detect_needs(const void *params_, struct us_needs *needs) {
+    (void)params_;
+    needs->device = US_DEVICE_PREFERRED;
 }
 
 const struct us_node_type us_node_face_detect = {
@@ -222,5 +246,6 @@ const struct us_node_type us_node_face_detect = {
     .params_size = sizeof(PARAMS),
     .per_frame = true,
     .sources = face_detect_sources,
+    .needs = face_detect_needs,
     .run = face_detect_run,
 };

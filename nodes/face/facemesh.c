@@ -6,7 +6,7 @@
 
 #include "nodes/face/crop_info.h"
 
-enum { POINTS = 468 };
+enum { POINTS = 468, MOST_LOOKS = 16 };
 
 /* The network was trained on squares this much larger than the face. */
 static const double margin = 1.5;
@@ -59,19 +59,20 @@ struct us_square us_landmark_square(const struct us_face *face) {
                               margin * fmax(high[0] - low[0], high[1] - low[1]), angle};
 }
 
-double us_facemesh_look(struct us_facemesh *mesh, const struct us_frame_rgb *frame,
-                        const struct us_square *square, double landmarks[][3]) {
+/* Landmarks of what is in one of the squares looked at, in frame pixels; the network's confidence
+ * that it is a face. */
+static double read_look(const struct us_facemesh *mesh, const struct us_square *squares, int which,
+                        double landmarks[][3]) {
     double map[6];
-    us_looker_run(&mesh->looker, frame, square, 0);
-    us_square_map(square, mesh->looker.size, map);
-    const float *points = us_looker_output(&mesh->looker, mesh->points);
-    double scale = square->side / mesh->looker.size;
+    us_square_map(&squares[which], mesh->looker.size, map);
+    const float *points = us_looker_output(&mesh->looker, which, mesh->points);
+    double scale = squares[which].side / mesh->looker.size;
     for (int i = 0; i < POINTS; i++) {
         us_affine_apply(map, (double)points[3 * i], (double)points[3 * i + 1], &landmarks[i][0],
                         &landmarks[i][1]);
         landmarks[i][2] = scale * (double)points[3 * i + 2];
     }
-    double logit = (double)us_looker_output(&mesh->looker, mesh->presence)[0];
+    double logit = (double)us_looker_output(&mesh->looker, which, mesh->presence)[0];
     return 1 / (1 + exp(-fmax(-80, fmin(80, logit))));
 }
 
@@ -93,21 +94,26 @@ static struct us_square perturbed(const struct us_square *square, int i) {
     return made;
 }
 
-double us_facemesh_find(struct us_facemesh *mesh, const struct us_frame_rgb *frame, int refine,
-                        struct us_face *face) {
-    struct us_square square = us_face_square(face);
-    double sum[POINTS][3] = {{0}}, confidence = 0;
+struct us_error *us_facemesh_find(struct us_facemesh *mesh, const struct us_frame_rgb *frame,
+                                  int refine, struct us_face *face, double *confidence) {
+    struct us_square square = us_face_square(face), moved[MOST_LOOKS];
+    double sum[POINTS][3] = {{0}};
+    refine = refine < MOST_LOOKS ? refine : MOST_LOOKS;
     face->landmark_count = POINTS;
     snprintf(face->source[US_PART_LANDMARKS], sizeof face->source[0], "facemesh");
-    confidence = us_facemesh_look(mesh, frame, &square, face->landmarks);
+    US_TRY(us_looker_run(&mesh->looker, frame, &square, 1, 0));
+    *confidence = read_look(mesh, &square, 0, face->landmarks);
     if (refine == 0) {
-        return confidence;
+        return NULL;
     }
     square = us_landmark_square(face);
-    confidence = 0;
     for (int i = 0; i < refine; i++) {
-        struct us_square moved = perturbed(&square, i);
-        confidence += us_facemesh_look(mesh, frame, &moved, face->landmarks) / refine;
+        moved[i] = perturbed(&square, i);
+    }
+    US_TRY(us_looker_run(&mesh->looker, frame, moved, refine, 0));
+    *confidence = 0;
+    for (int i = 0; i < refine; i++) {
+        *confidence += read_look(mesh, moved, i, face->landmarks) / refine;
         for (int p = 0; p < POINTS * 3; p++) {
             sum[p / 3][p % 3] += face->landmarks[p / 3][p % 3];
         }
@@ -115,5 +121,5 @@ double us_facemesh_find(struct us_facemesh *mesh, const struct us_frame_rgb *fra
     for (int p = 0; p < POINTS * 3; p++) {
         face->landmarks[p / 3][p % 3] = sum[p / 3][p % 3] / refine;
     }
-    return confidence;
+    return NULL;
 }

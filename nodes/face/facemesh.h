@@ -21,14 +21,11 @@ void us_facemesh_finish(struct us_facemesh *mesh);
 struct us_square us_face_square(const struct us_face *face);
 struct us_square us_landmark_square(const struct us_face *face);
 
-/* Landmarks of what is in the square, in frame pixels; returns the network's confidence that it is
- * a face, 0 to 1. */
-double us_facemesh_look(struct us_facemesh *mesh, const struct us_frame_rgb *frame,
-                        const struct us_square *square, double landmarks[][3]);
-
 /* One look at the box, then the mean of `refine` looks at slightly turned, scaled and shifted
- * squares around the landmarks found (0: keeps the first). Sets landmarks and count. */
-double us_facemesh_find(struct us_facemesh *mesh, const struct us_frame_rgb *frame, int refine,
-                        struct us_face *face);
+ * squares around the landmarks found (0: keeps the first). Sets landmarks and count; `confidence`
+ * is the network's that it is a face, 0 to 1. */
+struct us_error *us_facemesh_find(struct us_facemesh *mesh, const struct us_frame_rgb *frame,
+                                  int refine, struct us_face *face,
+                                  double *confidence) US_NODISCARD;
 
 #endif

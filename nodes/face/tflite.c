@@ -239,6 +239,7 @@ struct us_error *us_tflite_parse(const uint8_t *bytes, size_t size, struct us_tf
 
 void us_tflite_destroy(struct us_tflite *model) {
     if (model) {
+        us_tflite_forget(model);
         us_arena_finish(&model->arena);
         us_free(model);
     }

@@ -55,8 +55,9 @@ struct us_tflite {
     int32_t *outputs;
     uint32_t tensor_count, op_count, output_count;
     int32_t input;
-    size_t memory, scratch; /* floats; scratch is the offset of the convolutions' */
-    size_t stored;          /* floats of constants so far */
+    size_t memory, scratch;        /* floats; scratch is the offset of the convolutions' */
+    size_t stored;                 /* floats of constants so far */
+    struct us_tflite_copy *copies; /* on devices */
 };
 
 /* Checks one operator against its tensors and fills what running it needs; `options` is the
@@ -70,5 +71,7 @@ struct us_error *us_tflite_store(struct us_tflite *model, size_t floats,
 void us_tflite_place(struct us_tflite *model);
 /* A tensor of rank 4 and batch 1 (others: channels = elements) as an image at `data`. */
 struct us_nhwc us_tflite_image(const struct us_tflite_tensor *tensor, float *data);
+/* Ends the copies on devices. */
+void us_tflite_forget(struct us_tflite *model);
 
 #endif

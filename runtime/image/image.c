@@ -5,6 +5,7 @@
 #include "kernels/half.h"
 #include "runtime/base/mem.h"
 #include "runtime/base/str.h"
+#include "runtime/image/device.h"
 
 int32_t us_window_width(const struct us_window *window) {
     return window->x_max - window->x_min + 1;
@@ -33,6 +34,7 @@ struct us_image *us_image_ref(struct us_image *image) {
 }
 
 static void channel_finish(struct us_channel *channel) {
+    us_device_forget(channel);
     us_free(channel->name);
     us_free(channel->data);
 }
@@ -276,6 +278,16 @@ static const struct us_channel *layered(const struct us_image *image, const char
     const struct us_channel *channel = us_image_channel(image, us_str_text(&full));
     us_str_finish(&full);
     return channel;
+}
+
+bool us_image_rgb_channels(const struct us_image *image, const struct us_channel *channels[3]) {
+    static const char *const names[3] = {"R", "G", "B"};
+    bool full = true;
+    for (int i = 0; i < 3; i++) {
+        channels[i] = us_image_channel(image, names[i]);
+        full = full && channels[i] && channels[i]->x_sampling == 1 && channels[i]->y_sampling == 1;
+    }
+    return full;
 }
 
 struct us_error *us_image_rgb(const struct us_image *image, const char *layer,

@@ -29,6 +29,7 @@ struct us_channel {
     int32_t x_sampling, y_sampling; /* 1 but for chroma of luminance-chroma images */
     int32_t width, height;          /* samples in a row, rows */
     void *data;                     /* rows without padding, top to bottom; owned by the image */
+    struct us_device_set *devices;  /* copies on devices, or NULL: runtime/image/device.h */
 };
 
 /* An attribute is carried through by name, type and bytes (OpenEXR's own file encoding). */
@@ -87,6 +88,9 @@ void us_channel_write(struct us_channel *channel, struct us_view plane);
  * upsampled). `layer` prefixes the names ("" for none). Fails, naming the channels there are. */
 struct us_error *us_image_rgb(const struct us_image *image, const char *layer,
                               struct us_view planes[3]) US_NODISCARD;
+
+/* R, G and B themselves, when there are all three at full resolution. */
+bool us_image_rgb_channels(const struct us_image *image, const struct us_channel *channels[3]);
 
 /* Float planes of the data window's size in one block: free with us_free(planes[0].data). */
 struct us_error *us_planes_create(int32_t width, int32_t height, size_t count,

@@ -28,7 +28,7 @@ struct us_task {
     const struct us_node_type *type;
     void *params;
     struct us_frame frame;
-    int threads, cancel_after;
+    int threads, device, cancel_after;
     struct fake_value *inputs;
     size_t input_count, input_capacity;
     struct us_value *outputs[16];
@@ -103,6 +103,7 @@ struct us_task *us_fake_create(const struct us_node_type *type) {
     task->params = us_calloc(1, type->params_size + 1);
     task->frame = (struct us_frame){0, type->per_frame ? 1001 : 0};
     task->threads = 2;
+    task->device = -1;
     task->cancel_after = -1;
     for (const struct us_param *p = type->params; p && p->name; p++) {
         set_default(task, p);
@@ -175,6 +176,10 @@ void us_fake_frame(struct us_task *task, struct us_frame frame) {
 }
 void us_fake_threads(struct us_task *task, int threads) {
     task->threads = threads;
+}
+
+void us_fake_device(struct us_task *task, int device) {
+    task->device = device;
 }
 void us_fake_cancel_after(struct us_task *task, int count) {
     task->cancel_after = count;
@@ -250,13 +255,11 @@ int us_task_threads(const struct us_task *task) {
     return task->threads;
 }
 int us_task_device(const struct us_task *task) {
-    (void)task;
-    return -1;
+    return task->device;
 }
 size_t us_task_devices(const struct us_task *task, const int **ordinals) {
-    (void)task;
-    *ordinals = NULL;
-    return 0;
+    *ordinals = &task->device;
+    return task->device >= 0;
 }
 const char *us_task_destination(const struct us_task *task) {
     return task->destination;

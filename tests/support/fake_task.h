@@ -30,6 +30,7 @@ void us_fake_frames(struct us_task *task, const char *param, int32_t first, int3
 
 void us_fake_frame(struct us_task *task, struct us_frame frame);
 void us_fake_threads(struct us_task *task, int threads); /* what us_task_threads says; 2 */
+void us_fake_device(struct us_task *task, int device);   /* what us_task_device says; -1 */
 /* Appends a value to a port; takes over the caller's reference. `entry` is the list entry. */
 void us_fake_input(struct us_task *task, const char *port, size_t entry, struct us_frame frame,
                    struct us_value *value);
