@@ -33,19 +33,35 @@ static float *take(float **memory, size_t count) {
 }
 
 /* Lays one side's planes into the memory and points its jobs at them. */
-static struct us_nn_faces lay_out(struct us_train_batches *b, int side, float **memory) {
+static struct us_nn_faces lay_out(const struct us_train_batches *b, struct us_train_slot *slot,
+                                  int side, float **memory) {
     const size_t area = (size_t)b->size * (size_t)b->size, n = (size_t)b->batch;
     float *inputs = take(memory, 3 * area * n), *targets = take(memory, 3 * area * n);
     float *masks = take(memory, area * n), *priorities = take(memory, area * n);
-    b->priorities[side] = priorities;
+    slot->priorities[side] = priorities;
     for (size_t i = 0; i < n; i++) {
-        struct us_augment_job *job = &b->jobs[(size_t)side * n + i];
+        struct us_augment_job *job = &slot->jobs[(size_t)side * n + i];
         job->input = inputs + i * 3 * area;
         job->target = targets + i * 3 * area;
         job->mask = masks + i * area;
     }
     return (struct us_nn_faces){
         .inputs = inputs, .targets = targets, .masks = masks, .priorities = priorities};
+}
+
+static struct us_error *init_slot(const struct us_train_batches *b, struct us_train_slot *slot) {
+    const size_t area = (size_t)b->size * (size_t)b->size, n = (size_t)b->batch;
+    const size_t scratch = (size_t)b->threads * us_augment_scratch(b->size);
+    us_free(slot->jobs);
+    slot->jobs = us_calloc(2 * n, sizeof *slot->jobs);
+    slot->memory = us_try_alloc_pixels((16 * area * n + scratch) * sizeof(float));
+    if (!slot->memory) {
+        return us_fail(US_RETRY, "no memory for batches of %d pairs", b->batch);
+    }
+    float *memory = slot->memory;
+    slot->made.faces[US_NN_SOURCE] = lay_out(b, slot, 0, &memory);
+    slot->made.faces[US_NN_DESTINATION] = lay_out(b, slot, 1, &memory);
+    return NULL;
 }
 
 struct us_error *us_train_batches_init(struct us_train_batches *batches,
@@ -56,42 +72,80 @@ struct us_error *us_train_batches_init(struct us_train_batches *batches,
                                          .size = config->arch.resolution,
                                          .threads = config->threads,
                                          .seed = config->seed};
-    const size_t area = (size_t)batches->size * (size_t)batches->size, n = (size_t)config->batch;
-    const size_t scratch = (size_t)config->threads * us_augment_scratch(batches->size);
-    batches->jobs = us_calloc(2 * n, sizeof *batches->jobs);
-    batches->memory = us_try_alloc_pixels((16 * area * n + scratch) * sizeof(float));
-    if (!batches->memory) {
-        return us_fail(US_RETRY, "no memory for batches of %d pairs", config->batch);
+    return init_slot(batches, &batches->slots[0]);
+}
+
+static void settle(struct us_train_batches *b) {
+    if (b->ahead) {
+        pthread_join(b->thread, NULL);
+        b->ahead = false;
     }
-    float *memory = batches->memory;
-    batches->made.faces[US_NN_SOURCE] = lay_out(batches, 0, &memory);
-    batches->made.faces[US_NN_DESTINATION] = lay_out(batches, 1, &memory);
-    return NULL;
 }
 
 void us_train_batches_finish(struct us_train_batches *batches) {
-    us_free(batches->jobs);
-    us_free(batches->memory);
+    settle(batches);
+    for (int i = 0; i < 2; i++) {
+        us_free(batches->slots[i].jobs);
+        us_free(batches->slots[i].memory);
+    }
     *batches = (struct us_train_batches){0};
+}
+
+static void draw(const struct us_train_batches *b, struct us_train_slot *slot, uint32_t side,
+                 uint32_t i) {
+    const size_t area = (size_t)b->size * (size_t)b->size, n = (size_t)b->batch;
+    const struct us_train_side *from = &b->sides[side];
+    const struct us_augment_ranges ranges =
+        us_train_ranges(from->params, (enum us_nn_side)side, slot->step);
+    const uint32_t stream = STREAM_AUGMENT + 2 * slot->repeat + side;
+    struct us_augment_job *job = &slot->jobs[side * n + i];
+    const size_t pick = us_augment_pick(from->training_count, b->seed, stream, slot->step, i);
+    job->face = us_dataset_face(&from->dataset, from->training[pick]);
+    us_augment_draw(&ranges, b->size, b->seed, stream, slot->step, i, &job->draw);
+    us_priority_draw(us_dataset_mesh(&from->dataset, from->training[pick]), job->draw.affine,
+                     b->size, slot->priorities[side] + i * area);
+}
+
+static void make(const struct us_train_batches *b, struct us_train_slot *slot) {
+    const size_t area = (size_t)b->size * (size_t)b->size, n = (size_t)b->batch;
+    const int faces = 2 * b->batch;
+#pragma omp parallel for num_threads(b->threads) schedule(static)
+    for (int i = 0; i < faces; i++) {
+        draw(b, slot, (uint32_t)(i / b->batch), (uint32_t)(i % b->batch));
+    }
+    us_augment_run(slot->jobs, 2 * n, b->size, b->threads, slot->memory + 16 * area * n);
+}
+
+static void *make_ahead(void *data) {
+    struct us_train_batches *b = data;
+    make(b, &b->slots[!b->current]);
+    return NULL;
 }
 
 const struct us_nn_batch *us_train_batches_make(struct us_train_batches *b, uint64_t step,
                                                 uint32_t repeat) {
-    const size_t area = (size_t)b->size * (size_t)b->size, n = (size_t)b->batch;
-    for (uint32_t side = 0; side < 2; side++) {
-        const struct us_train_side *from = &b->sides[side];
-        const struct us_augment_ranges ranges =
-            us_train_ranges(from->params, (enum us_nn_side)side, step);
-        const uint32_t stream = STREAM_AUGMENT + 2 * repeat + side;
-        for (uint32_t i = 0; i < n; i++) {
-            struct us_augment_job *job = &b->jobs[side * n + i];
-            const size_t pick = us_augment_pick(from->training_count, b->seed, stream, step, i);
-            job->face = us_dataset_face(&from->dataset, from->training[pick]);
-            us_augment_draw(&ranges, b->size, b->seed, stream, step, i, &job->draw);
-            us_priority_draw(us_dataset_mesh(&from->dataset, from->training[pick]),
-                             job->draw.affine, b->size, b->priorities[side] + i * area);
-        }
+    const struct us_train_slot *other = &b->slots[!b->current];
+    const bool made = b->ahead && other->step == step && other->repeat == repeat;
+    settle(b);
+    b->current ^= made;
+    struct us_train_slot *slot = &b->slots[b->current];
+    if (!made) {
+        slot->step = step;
+        slot->repeat = repeat;
+        make(b, slot);
     }
-    us_augment_run(b->jobs, 2 * n, b->size, b->threads, b->memory + 16 * area * n);
-    return &b->made;
+    return &slot->made;
+}
+
+void us_train_batches_ahead(struct us_train_batches *b, uint64_t step, uint32_t repeat) {
+    struct us_train_slot *slot = &b->slots[!b->current];
+    settle(b);
+    struct us_error *error = slot->memory ? NULL : init_slot(b, slot);
+    if (error) { /* then they are made when they are wanted */
+        us_error_free(error);
+        return;
+    }
+    slot->step = step;
+    slot->repeat = repeat;
+    b->ahead = pthread_create(&b->thread, NULL, make_ahead, b) == 0;
 }

@@ -2,6 +2,8 @@
 #ifndef US_NODES_LEARN_TRAIN_BATCH_H
 #define US_NODES_LEARN_TRAIN_BATCH_H
 
+#include <pthread.h>
+
 #include "nodes/learn/dataset_file.h"
 #include "nodes/learn/train_params.h"
 
@@ -12,14 +14,24 @@ struct us_train_side {
     const struct train_params *params; /* borrowed */
 };
 
-struct us_train_batches {
-    struct us_train_side *sides; /* 2, borrowed */
-    int batch, size, threads;
-    uint64_t seed;
+/* One batch being made or made. */
+struct us_train_slot {
     struct us_augment_job *jobs; /* 2 * batch */
     float *memory;        /* inputs, targets, masks and priorities of both sides, then scratch */
     float *priorities[2]; /* in memory */
     struct us_nn_batch made;
+    uint64_t step;
+    uint32_t repeat;
+};
+
+struct us_train_batches {
+    struct us_train_side *sides; /* 2, borrowed */
+    int batch, size, threads;
+    uint64_t seed;
+    struct us_train_slot slots[2];
+    int current;      /* slot of the batch given last */
+    bool ahead;       /* a thread is making the other slot's, or has */
+    pthread_t thread; /* valid when ahead */
 };
 
 /* Fills the indices from the data set. Fails when every face is held out. */
@@ -31,8 +43,13 @@ struct us_error *us_train_batches_init(struct us_train_batches *batches,
                                        const struct us_nn_trainer_config *config) US_NODISCARD;
 void us_train_batches_finish(struct us_train_batches *batches);
 
-/* The batch of a step; `repeat` 0 first, others give other batches for the same step. */
+/* The batch of a step; `repeat` 0 first, others give other batches for the same step. Valid until
+ * the next call. */
 const struct us_nn_batch *us_train_batches_make(struct us_train_batches *batches, uint64_t step,
                                                 uint32_t repeat);
+
+/* Begins to make that batch on another thread, for the next us_train_batches_make (which makes the
+ * one it is asked for, should that be another). The one given last stays valid. */
+void us_train_batches_ahead(struct us_train_batches *batches, uint64_t step, uint32_t repeat);
 
 #endif

@@ -112,6 +112,9 @@ static struct us_error *step(struct us_training *t, const float *init) {
         const struct us_nn_batch *batch =
             us_train_batches_make(&t->batches, t->step, repeat + REPEATS * (uint32_t)t->generation);
         t->wait_seconds += now() - before;
+        if (t->config.device != US_NN_CPU) { /* whose step leaves processors idle */
+            us_train_batches_ahead(&t->batches, t->step + 1, REPEATS * (uint32_t)t->generation);
+        }
         status = us_nn_trainer_step(t->trainer, batch, &losses);
         if (status == US_NN_NOT_FINITE) {
             us_str_printf(&t->lines, "{\"event\":\"not_finite\",\"step\":%llu,\"repeat\":%u}\n",
