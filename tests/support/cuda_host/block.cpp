@@ -55,9 +55,9 @@ struct thread {
 
 struct block {
     const std::function<void()> *kernel;
-    dim3 size;
     int count, next; /* threads, the next unborn one in the order */
     std::vector<int> order;
+    std::vector<uint3> indices;
     std::vector<thread> threads;
     std::vector<char> slots; /* [thread][2][8] */
     int current;
@@ -127,9 +127,8 @@ void change(stack *from, stack *to) {
 }
 
 void select(int index) {
-    const unsigned t = (unsigned)index, w = now->size.x, h = now->size.y;
     now->current = index;
-    threadIdx = {t % w, t / w % h, t / (w * h)};
+    threadIdx = now->indices[(size_t)index];
 }
 
 /* What every stack runs: threads that are unborn, one after another, then back home. */
@@ -176,11 +175,9 @@ stack *new_stack() {
 }
 
 void park(state why) {
-    const int index = now->current;
-    thread &t = now->threads[(size_t)index];
+    thread &t = now->threads[(size_t)now->current];
     t.now = why;
     change(t.on, &now->home);
-    select(index);
 }
 
 /* Lets go the threads first to last - 1 if all that live wait for the same. */
@@ -241,13 +238,16 @@ void run_block() {
 }
 
 void set_up(block &b, dim3 threads) {
-    b.size = threads;
     b.count = (int)(threads.x * threads.y * threads.z);
     b.threads.resize((size_t)b.count);
     b.slots.resize((size_t)b.count * 16);
     b.order.resize((size_t)b.count);
+    b.indices.resize((size_t)b.count);
     for (int i = 0; i < b.count; i++) {
+        const unsigned t = (unsigned)i;
         b.order[(size_t)i] = (int)place((uint64_t)i, (uint64_t)b.count);
+        b.indices[(size_t)i] = {t % threads.x, t / threads.x % threads.y,
+                                t / (threads.x * threads.y)};
     }
     b.home = {};
 #if defined(__SANITIZE_THREAD__)
