@@ -1,6 +1,7 @@
 #include <string.h>
 
 #include "nodes/learn/model_file.h"
+#include "nodes/learn/onnx/net.h"
 #include "runtime/api/task.h"
 #include "runtime/base/mem.h"
 #include "runtime/base/path.h"
@@ -11,7 +12,7 @@ struct read_params {
 
 #define PARAMS struct read_params
 static const struct us_param params[] = {{.name = "path",
-                                          .doc = "The model's safetensors file.",
+                                          .doc = "The model's safetensors or ONNX file.",
                                           .type = US_PARAM_PATH,
                                           .offset = US_PARAM_FIELD_(PARAMS, path, const char *),
                                           .unit = "",
@@ -29,21 +30,40 @@ static struct us_error *sources(const void *params_of, struct us_frame frame,
     return NULL;
 }
 
+static struct us_error *check_swap(struct us_task *task, const uint8_t *bytes, size_t size) {
+    struct us_swap_model model = {0};
+    struct us_error *error = us_swap_model_parse(bytes, size, &model);
+    if (!error) {
+        us_task_status(task, "%s, %llu steps", us_swap_model_text(&model),
+                       (unsigned long long)model.steps);
+    }
+    us_swap_model_finish(&model);
+    return error;
+}
+
+static struct us_error *check_onnx(struct us_task *task, const uint8_t *bytes, size_t size) {
+    struct us_onnx_file file = {0};
+    struct us_error *error = us_onnx_file_parse(bytes, size, &file);
+    error = error ? error : us_onnx_check(&file);
+    if (!error) {
+        us_task_status(task, "ONNX, %zu operators of set %lld", file.node_count,
+                       (long long)file.opset);
+    }
+    us_onnx_file_finish(&file);
+    return error;
+}
+
 static struct us_error *run(struct us_task *task) {
     const char *path = us_task_source(task, "model", 0);
     uint8_t *bytes;
     size_t size;
-    struct us_swap_model model = {0};
     US_TRY(us_read_file(path, 0, &bytes, &size));
-    struct us_error *error = us_swap_model_parse(bytes, size, &model);
+    struct us_error *error =
+        us_onnx_sniff(bytes, size) ? check_onnx(task, bytes, size) : check_swap(task, bytes, size);
     if (error) {
         us_free(bytes);
-        us_swap_model_finish(&model);
         return us_error_wrap(error, "cannot use the model '%s'", path);
     }
-    us_task_status(task, "%s, %llu steps", us_swap_model_text(&model),
-                   (unsigned long long)model.steps);
-    us_swap_model_finish(&model);
     us_task_output(task, 0, us_value_from_bytes(US_MODEL, bytes, size));
     return NULL;
 }
@@ -55,7 +75,8 @@ const struct us_node_type us_node_model_read = {
     .summary = "Reads a trained model from a file.",
     .doc = "Takes a safetensors file that train_swap made, checks every array against the "
            "architecture the file names, and hands it on for infer_swap or as the start of "
-           "another training.",
+           "another training; or an ONNX file, checks that every operator in it is known, and "
+           "hands it on for infer_onnx.",
     .example = "base: {type: model_read, path: models/base.safetensors}",
     .outputs = outputs,
     .params = params,
