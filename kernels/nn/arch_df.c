@@ -2,7 +2,8 @@
 
 static const char *const decoder_names[2] = {"decoder_src", "decoder_dst"};
 
-static void df_build(struct nn_graph *graph, const struct us_nn_arch *arch) {
+static void df_build(struct nn_graph *graph, const struct us_nn_arch *arch, bool whole) {
+    (void)whole;
     const int size = arch->resolution;
     int x = nn_graph_input(graph, graph->training ? 2 : 1, 3, size, size);
     x = nn_arch_encoder(graph, arch, x);

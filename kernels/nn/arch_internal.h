@@ -7,11 +7,12 @@
 struct nn_family {
     /* (optional) what us_nn_arch_problem says beyond the ranges of all families */
     const char *(*problem)(const struct us_nn_arch *arch);
-    /* Adds the network of one face after its input; sets graph->outputs and graph->code. */
-    void (*build)(struct nn_graph *graph, const struct us_nn_arch *arch);
+    /* Adds inputs, network and outputs; sets graph->code. whole: for the layout alone, with every
+     * layer that the architecture has at any size it grows through. */
+    void (*build)(struct nn_graph *graph, const struct us_nn_arch *arch, bool whole);
 };
 
-extern const struct nn_family nn_df_family, nn_liae_family;
+extern const struct nn_family nn_df_family, nn_liae_family, nn_comb_family;
 
 /* What df and liae share: arch.h says what each is made of. All return nodes of the graph. */
 struct nn_layer_name nn_layer_name(const char *format, const char *prefix, int number);
@@ -24,6 +25,9 @@ struct nn_arch_outputs {
 };
 struct nn_arch_outputs nn_arch_decoder(struct nn_graph *graph, const struct us_nn_arch *arch,
                                        int code, const char *prefix);
+
+/* Every layer of the architecture, in the order of the layout; never to be computed. */
+struct nn_graph *nn_graph_whole(const struct us_nn_arch *arch);
 
 /* Both append name.weight and name.bias. */
 enum us_nn_status nn_layout_conv(struct us_nn_layout *layout, const char *name, int out, int in,

@@ -30,7 +30,8 @@ static void build_inference(struct nn_graph *graph, const struct us_nn_arch *arc
     }
 }
 
-static void liae_build(struct nn_graph *graph, const struct us_nn_arch *arch) {
+static void liae_build(struct nn_graph *graph, const struct us_nn_arch *arch, bool whole) {
+    (void)whole;
     const int size = arch->resolution;
     int x = nn_graph_input(graph, graph->training ? 2 : 1, 3, size, size);
     x = nn_arch_encoder(graph, arch, x);

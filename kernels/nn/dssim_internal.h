@@ -4,7 +4,7 @@
 
 #include <stddef.h>
 
-#define NN_DSSIM_WINDOW 64 /* the largest */
+#define NN_DSSIM_WINDOW 96 /* the largest */
 
 struct nn_dssim {
     int size;    /* planes are size x size */

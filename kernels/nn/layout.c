@@ -100,12 +100,25 @@ enum us_nn_status us_nn_layout_init(struct us_nn_layout *layout, const struct us
     if (us_nn_arch_problem(arch)) {
         return US_NN_BAD_CONFIG;
     }
-    struct nn_graph *graph = nn_graph_of(arch, false);
+    struct nn_graph *graph = nn_graph_whole(arch);
     const enum us_nn_status status = graph ? nn_layout_of_graph(layout, graph) : US_NN_NO_MEMORY;
     nn_graph_destroy(graph);
     if (status) {
         us_nn_layout_finish(layout);
     }
+    return status;
+}
+
+enum us_nn_status us_nn_layout_used(const struct us_nn_layout *layout,
+                                    const struct us_nn_arch *arch, bool *used) {
+    struct us_nn_layout own = {0};
+    struct nn_graph *graph = nn_graph_of(arch, false);
+    const enum us_nn_status status = graph ? nn_layout_of_graph(&own, graph) : US_NN_NO_MEMORY;
+    for (int i = 0; i < layout->slice_count && !status; i++) {
+        used[i] = us_nn_layout_find(&own, layout->slices[i].name) != NULL;
+    }
+    nn_graph_destroy(graph);
+    us_nn_layout_finish(&own);
     return status;
 }
 

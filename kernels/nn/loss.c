@@ -28,7 +28,7 @@ enum us_nn_status nn_loss_init(struct nn_loss *loss, const struct us_nn_loss_wei
     *loss = (struct nn_loss){.weights = *weights, .size = size, .count = count, .threads = threads};
     loss->whole = count;
     loss->windows = size >= 256 ? 2 : 1;
-    nn_dssim_init(&loss->dssim[0], size, (int)(size / 11.6));
+    nn_dssim_init(&loss->dssim[0], size, size < 32 ? 3 : (int)(size / 11.6));
     nn_dssim_init(&loss->dssim[1], size, (int)(size / 23.2));
     loss->dssim[0].range = loss->dssim[1].range = weights->range > 0 ? weights->range : 1;
     loss->scratch_stride = scratch_floats(size);
@@ -62,7 +62,7 @@ static void blur_transposed(const float *in, int size, const float *taps, int ra
 void nn_soft_mask(const float *mask, int size, float *out, float *scratch) {
     const float sigma = size > 32 ? (float)size / 32 : 1;
     const int radius = (int)ceilf(3 * sigma);
-    float taps[2 * 64 + 1] = {0}, sum = 0;
+    float taps[2 * 96 + 1] = {0}, sum = 0; /* up to 1024 px */
     for (int k = -radius; k <= radius; k++) {
         taps[k + radius] = expf(-(float)(k * k) / (2 * sigma * sigma));
         sum += taps[k + radius];

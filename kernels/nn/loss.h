@@ -5,7 +5,8 @@
  * Per side and pair: 10 DSSIM (from R = 256: 5 + 5 with two windows), 10 mean squared error,
  * 10 mean squared error of the mask; each is a mean over pixels, channels and the batch.
  * DSSIM = (1 - SSIM) / 2 (Wang et al. 2004) with a Gaussian window, sigma 1.5, int(R / 11.6) wide
- * (the second: int(R / 23.2)), only where it fits wholly, k1 = .01, k2 = .03, times the range. */
+ * (the second: int(R / 23.2); below 32 px: 3), only where it fits wholly, k1 = .01, k2 = .03, times
+ * the range. */
 #ifndef US_KERNELS_NN_LOSS_H
 #define US_KERNELS_NN_LOSS_H
 

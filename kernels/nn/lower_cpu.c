@@ -107,10 +107,22 @@ static struct nn_tensor *lower_conv(struct lowering *l, int i) {
     return node->activation == NN_COSINE && !shuffled ? nn_cosine(l->net, y) : y;
 }
 
+/* Whether only dense layers read it: then it need not be blocks of channels. */
+static bool feeds_dense(const struct nn_graph *graph, int node) {
+    for (int i = node + 1; i < graph->count; i++) {
+        const struct nn_node *user = &graph->nodes[i];
+        const bool reads =
+            user->inputs[0] == node || user->inputs[1] == node || user->residual == node;
+        if (reads && user->kind != NN_DENSE && (user->kind != NN_PART || !feeds_dense(graph, i))) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static struct nn_tensor *lower_dense(struct lowering *l, int i) {
     const struct nn_node *node = &l->graph->nodes[i], *in = &l->graph->nodes[node->inputs[0]];
-    const struct nn_node *next = only_user(l, i);
-    const bool vector = node->h * node->w == 1 && next && next->kind == NN_DENSE;
+    const bool vector = node->h * node->w == 1 && feeds_dense(l->graph, i);
     if (node->h != node->w || in->h != in->w || node->residual >= 0) {
         return NULL;
     }

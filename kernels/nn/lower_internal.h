@@ -21,6 +21,7 @@ struct nn_network {
     struct nn_net net;
     struct nn_tensor *input; /* units x batch planar faces */
     struct nn_tensor *code;  /* what graph->code names, or NULL */
+    int resolution;          /* of faces; input and outputs may be smaller */
     struct {
         struct nn_tensor *image, *mask; /* mask NULL: none is made */
         int first;                      /* of the tensor's faces: identity's first */

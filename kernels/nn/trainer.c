@@ -82,6 +82,13 @@ enum us_nn_status us_nn_trainer_infer(struct us_nn_trainer *trainer, enum us_nn_
     return trainer->type->infer(trainer, decoder, faces, count, images, masks);
 }
 
+void us_nn_trainer_set_fade(struct us_nn_trainer *trainer, float fade) {
+    trainer->config.arch.fade = fade;
+    if (trainer->type->set_fade) {
+        trainer->type->set_fade(trainer, fade);
+    }
+}
+
 const struct us_nn_layout *us_nn_trainer_layout(const struct us_nn_trainer *trainer) {
     return trainer->type->layout(trainer);
 }

@@ -108,6 +108,10 @@ enum us_nn_status us_nn_trainer_evaluate(struct us_nn_trainer *trainer,
 enum us_nn_status us_nn_trainer_infer(struct us_nn_trainer *trainer, enum us_nn_side decoder,
                                       const float *faces, int count, float *images, float *masks);
 
+/* The share of a size that comes in (arch.fading) from now on. To grow further, read the buffers,
+ * create a trainer of the next size and write them there: all sizes have one layout, and layers
+ * that a size does not have are kept as they are. */
+void us_nn_trainer_set_fade(struct us_nn_trainer *trainer, float fade);
 const struct us_nn_layout *us_nn_trainer_layout(const struct us_nn_trainer *trainer);
 /* Copies a flat buffer of layout->count floats out or in, bit for bit: read, then write into
  * another trainer of the same config (and set its step) goes on as the first would have.

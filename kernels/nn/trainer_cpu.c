@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "kernels/nn/memory.h"
+#include "kernels/nn/reduce_internal.h"
 #include "kernels/nn/trainer_internal.h"
 
 #define MOST_THREADS 256
@@ -53,7 +54,24 @@ static void cpu_destroy(struct us_nn_trainer *trainer) {
     for (size_t i = 0; i < sizeof t->partial / sizeof *t->partial; i++) {
         us_nn_free(t->partial[i]);
     }
+    for (size_t i = 0; i < sizeof t->rest / sizeof *t->rest; i++) {
+        us_nn_free(t->rest[i]);
+    }
+    us_nn_free(t->smaller);
     us_nn_free(t);
+}
+
+/* Bytes beside the arenas that a comb on its way takes. */
+static size_t rest_bytes(const struct nn_cpu_trainer *t) {
+    return t->base.config.arch.family == US_NN_COMB ? t->params.layout.count * sizeof(float) : 0;
+}
+
+static size_t smaller_bytes(const struct nn_cpu_trainer *t) {
+    const struct us_nn_arch *arch = &t->base.config.arch;
+    const size_t size = (size_t)us_nn_arch_size(arch);
+    return us_nn_arch_size(arch) < arch->resolution
+               ? 5 * (size_t)t->pass * size * size * sizeof(float)
+               : 0;
 }
 
 static enum us_nn_status cpu_memory(const struct us_nn_trainer_config *config, size_t *bytes) {
@@ -67,7 +85,8 @@ static enum us_nn_status cpu_memory(const struct us_nn_trainer_config *config, s
         const size_t all = arenas(t) + (size_t)nn_cpu_partials(config);
         *bytes = sizeof *t + t->params.arena_count * all * sizeof(float) +
                  nn_net_memory(&t->net.net) + nn_net_memory(&t->inference.net) +
-                 nn_loss_memory(config->arch.resolution, t->pass, config->threads);
+                 (arenas(t) - 1) * rest_bytes(t) + smaller_bytes(t) +
+                 nn_loss_memory(us_nn_arch_size(&config->arch), t->pass, config->threads);
     }
     cpu_destroy(&t->base);
     return status;
@@ -88,8 +107,18 @@ static enum us_nn_status allocate(struct nn_cpu_trainer *t) {
             return US_NN_NO_MEMORY;
         }
     }
+    for (size_t i = 0; rest_bytes(t) && i < arenas(t) - 1; i++) {
+        t->rest[i] = us_nn_alloc(rest_bytes(t));
+        if (!t->rest[i]) {
+            return US_NN_NO_MEMORY;
+        }
+    }
+    t->smaller = smaller_bytes(t) ? us_nn_alloc(smaller_bytes(t)) : NULL;
+    if (smaller_bytes(t) && !t->smaller) {
+        return US_NN_NO_MEMORY;
+    }
     const enum us_nn_status status =
-        nn_loss_init(&t->loss, &t->base.config.loss, t->base.config.arch.resolution, t->pass,
+        nn_loss_init(&t->loss, &t->base.config.loss, us_nn_arch_size(&t->base.config.arch), t->pass,
                      t->base.config.threads);
     t->loss.whole = nn_cpu_whole(&t->base.config);
     return status;
@@ -101,9 +130,9 @@ static enum us_nn_status initialise(struct nn_cpu_trainer *t) {
         return US_NN_NO_MEMORY;
     }
     us_nn_layout_initialise(&t->params.layout, t->base.config.seed, flat);
-    enum us_nn_status status = nn_params_import(&t->params, flat, t->weights);
+    enum us_nn_status status = nn_cpu_write(&t->base, US_NN_PARAMETERS, flat);
     if (!status && t->average) {
-        status = nn_params_import(&t->params, flat, t->average);
+        status = nn_cpu_write(&t->base, US_NN_AVERAGE, flat);
     }
     us_nn_free(flat);
     return status;
@@ -137,6 +166,23 @@ static float *faces_of(const struct nn_net *net, const struct nn_tensor *planes,
     return all + (size_t)first * nn_tensor_elements(planes) / (size_t)planes->n;
 }
 
+/* The faces at the size reached. */
+static struct us_nn_faces reduced(const struct nn_cpu_trainer *t, const struct us_nn_faces *faces) {
+    const int whole = t->base.config.arch.resolution, size = t->net.input->h;
+    const size_t n = (size_t)t->pass, area = (size_t)size * (size_t)size;
+    if (!t->smaller) {
+        return *faces;
+    }
+    float *targets = t->smaller, *masks = targets + 3 * n * area, *priorities = masks + n * area;
+    nn_reduce_planes(faces->targets, 3 * n, whole, size, targets);
+    nn_reduce_planes(faces->masks, n, whole, size, masks);
+    if (faces->priorities) {
+        nn_reduce_planes(faces->priorities, n, whole, size, priorities);
+    }
+    return (struct us_nn_faces){
+        .targets = targets, .masks = masks, .priorities = faces->priorities ? priorities : NULL};
+}
+
 static struct us_nn_loss_terms identity_loss(struct nn_cpu_trainer *t, int identity,
                                              const struct us_nn_faces *faces, bool gradients) {
     const struct nn_net *net = &t->net.net;
@@ -157,13 +203,13 @@ static struct us_nn_loss_terms identity_loss(struct nn_cpu_trainer *t, int ident
 
 enum us_nn_status nn_cpu_forward(struct nn_cpu_trainer *t, const struct us_nn_batch *batch,
                                  bool gradients, struct us_nn_losses *losses) {
-    const int size = t->base.config.arch.resolution;
-    const size_t count = (size_t)t->pass * 3 * (size_t)size * (size_t)size;
+    const int whole = t->base.config.arch.resolution, size = t->net.input->h;
+    const size_t planes = 3 * (size_t)t->pass, count = planes * (size_t)size * (size_t)size;
     const int identities = us_nn_arch_identities(&t->base.config.arch);
     omp_set_num_threads(t->base.config.threads);
     float *input = nn_net_at(&t->net.net, t->net.input->value);
     for (int i = 0; i < identities; i++) {
-        memcpy(input + (size_t)i * count, batch->faces[i].inputs, count * sizeof *input);
+        nn_reduce_planes(batch->faces[i].inputs, planes, whole, size, input + (size_t)i * count);
     }
     const enum us_nn_status status = nn_net_forward(&t->net.net, NN_ALL_SIDES);
     *losses = (struct us_nn_losses){0};
@@ -171,7 +217,8 @@ enum us_nn_status nn_cpu_forward(struct nn_cpu_trainer *t, const struct us_nn_ba
         return status;
     }
     for (int i = 0; i < identities; i++) {
-        losses->faces[i] = identity_loss(t, i, &batch->faces[i], gradients);
+        const struct us_nn_faces faces = reduced(t, &batch->faces[i]);
+        losses->faces[i] = identity_loss(t, i, &faces, gradients);
         losses->total += losses->faces[i].total;
     }
     losses->finite = isfinite(losses->total);
@@ -196,6 +243,11 @@ static enum us_nn_status cpu_update(struct us_nn_trainer *trainer) {
     return US_NN_OK;
 }
 
+static void cpu_set_fade(struct us_nn_trainer *trainer, float fade) {
+    struct nn_cpu_trainer *t = (struct nn_cpu_trainer *)trainer;
+    t->net.net.fade = t->inference.net.fade = fade;
+}
+
 const struct nn_trainer_type nn_cpu_trainer_type = {.problem = cpu_problem,
                                                     .memory = cpu_memory,
                                                     .create = cpu_create,
@@ -204,6 +256,7 @@ const struct nn_trainer_type nn_cpu_trainer_type = {.problem = cpu_problem,
                                                     .update = cpu_update,
                                                     .evaluate = nn_cpu_evaluate,
                                                     .infer = nn_cpu_infer,
+                                                    .set_fade = cpu_set_fade,
                                                     .layout = nn_cpu_layout,
                                                     .read = nn_cpu_read,
                                                     .write = nn_cpu_write};

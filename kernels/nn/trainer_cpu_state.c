@@ -1,4 +1,5 @@
 #include <omp.h>
+#include <string.h>
 
 #include "kernels/nn/trainer_internal.h"
 
@@ -18,6 +19,10 @@ static float *arena_of(const struct nn_cpu_trainer *t, enum us_nn_buffer buffer)
     return NULL;
 }
 
+static float *rest_of(const struct nn_cpu_trainer *t, enum us_nn_buffer buffer) {
+    return buffer == US_NN_GRADIENTS ? NULL : t->rest[buffer];
+}
+
 const struct us_nn_layout *nn_cpu_layout(const struct us_nn_trainer *trainer) {
     const struct nn_cpu_trainer *t = (const struct nn_cpu_trainer *)trainer;
     return &t->params.layout;
@@ -26,8 +31,16 @@ const struct us_nn_layout *nn_cpu_layout(const struct us_nn_trainer *trainer) {
 enum us_nn_status nn_cpu_read(const struct us_nn_trainer *trainer, enum us_nn_buffer buffer,
                               float *flat) {
     const struct nn_cpu_trainer *t = (const struct nn_cpu_trainer *)trainer;
-    const float *arena = arena_of(t, buffer);
-    return arena ? nn_params_export(&t->params, arena, flat) : US_NN_BAD_CONFIG;
+    const float *arena = arena_of(t, buffer), *rest = rest_of(t, buffer);
+    if (!arena) {
+        return US_NN_BAD_CONFIG;
+    }
+    if (rest) {
+        memcpy(flat, rest, t->params.layout.count * sizeof *flat);
+    } else {
+        memset(flat, 0, t->params.layout.count * sizeof *flat); /* gradients of layers not had */
+    }
+    return nn_params_export(&t->params, arena, flat);
 }
 
 enum us_nn_status nn_cpu_write(struct us_nn_trainer *trainer, enum us_nn_buffer buffer,
@@ -36,6 +49,9 @@ enum us_nn_status nn_cpu_write(struct us_nn_trainer *trainer, enum us_nn_buffer 
     float *arena = arena_of(t, buffer);
     if (!arena || buffer == US_NN_GRADIENTS) {
         return US_NN_BAD_CONFIG;
+    }
+    if (rest_of(t, buffer)) {
+        memcpy(rest_of(t, buffer), flat, t->params.layout.count * sizeof *flat);
     }
     return nn_params_import(&t->params, flat, arena);
 }

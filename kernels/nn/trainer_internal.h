@@ -12,8 +12,11 @@ struct nn_cpu_trainer {
     struct nn_network inference; /* one batch through one identity's decoder, the same weights */
     struct nn_loss loss;
     float *weights, *gradients, *moment1, *moment2, *average; /* arenas; average may be NULL */
-    double square_sum;                                        /* of the gradients */
-    int pass;                                                 /* faces computed at once */
+    float *rest[4]; /* flat: parameters, moments and average of layers that this size has not; NULL
+                       when it has all */
+    float *smaller; /* [pass] targets, masks, priorities at the size reached; NULL: the faces' */
+    double square_sum; /* of the gradients */
+    int pass;          /* faces computed at once */
     float *partial[8]; /* arenas: sums of 1, 2, 4 ... passes that wait for their like */
     size_t sent;       /* gradients from here on are summed over passes, and on their way to other
                           ranks */

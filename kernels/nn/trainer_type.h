@@ -28,6 +28,8 @@ struct nn_trainer_type {
                                   struct us_nn_losses *losses);
     enum us_nn_status (*infer)(struct us_nn_trainer *trainer, enum us_nn_side decoder,
                                const float *faces, int count, float *images, float *masks);
+    /* (optional) only for architectures that grow */
+    void (*set_fade)(struct us_nn_trainer *trainer, float fade);
     const struct us_nn_layout *(*layout)(const struct us_nn_trainer *trainer);
     enum us_nn_status (*read)(const struct us_nn_trainer *trainer, enum us_nn_buffer buffer,
                               float *flat);
