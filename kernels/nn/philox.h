@@ -5,15 +5,16 @@
 
 #include <stdint.h>
 
+/* Of functions that the host and kernels share. */
 #ifdef __CUDACC__
-#define US_PHILOX_INLINE __host__ __device__ static inline
+#define US_SHARED_INLINE __host__ __device__ static inline
 #else
-#define US_PHILOX_INLINE static inline
+#define US_SHARED_INLINE static inline
 #endif
 
 /* Four words for (seed, stream, step, index): streams are the purposes randomness is drawn for,
  * step is cut to its low 32 bits, index counts groups of four. */
-US_PHILOX_INLINE void us_philox(uint64_t seed, uint32_t stream, uint64_t step, uint64_t index,
+US_SHARED_INLINE void us_philox(uint64_t seed, uint32_t stream, uint64_t step, uint64_t index,
                                 uint32_t out[4]) {
     uint32_t c0 = (uint32_t)index, c1 = (uint32_t)(index >> 32), c2 = (uint32_t)step, c3 = stream;
     uint32_t k0 = (uint32_t)seed, k1 = (uint32_t)(seed >> 32);
@@ -27,7 +28,7 @@ US_PHILOX_INLINE void us_philox(uint64_t seed, uint32_t stream, uint64_t step, u
 }
 
 /* A float in [0, 1), 24 bits of it random. */
-US_PHILOX_INLINE float us_philox_unit(uint32_t word) {
+US_SHARED_INLINE float us_philox_unit(uint32_t word) {
     return (float)(word >> 8) * 0x1p-24f;
 }
 

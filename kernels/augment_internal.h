@@ -1,0 +1,159 @@
+/* What the CPU's and the device's augmentation share: the draws, and the places a warp moves to. */
+#ifndef US_KERNELS_AUGMENT_INTERNAL_H
+#define US_KERNELS_AUGMENT_INTERNAL_H
+
+#include <math.h>
+
+#include "kernels/augment.h"
+#include "kernels/nn/philox.h"
+
+/* Random numbers of one slot, in the order they are asked for. */
+struct numbers {
+    uint64_t seed, step;
+    uint32_t stream, slot, drawn, words[4];
+};
+
+US_SHARED_INLINE uint32_t next_word(struct numbers *n) {
+    if (n->drawn % 4 == 0) {
+        us_philox(n->seed, n->stream, n->step, (uint64_t)n->slot << 32 | n->drawn / 4, n->words);
+    }
+    return n->words[n->drawn++ % 4];
+}
+
+US_SHARED_INLINE double unit(struct numbers *n) {
+    return (double)us_philox_unit(next_word(n));
+}
+US_SHARED_INLINE double both_ways(struct numbers *n, double range) {
+    return (2 * unit(n) - 1) * range;
+}
+US_SHARED_INLINE double bell(struct numbers *n) {
+    return (unit(n) + unit(n) + unit(n)) / 1.5 - 1;
+}
+
+US_SHARED_INLINE struct numbers numbers_of(uint64_t seed, uint32_t stream, uint64_t step,
+                                           uint32_t slot) {
+    struct numbers n = {seed, step, stream, slot, 0, {0}};
+    return n;
+}
+
+/* The first word of a slot picks the face; the draw starts at the second group of four. */
+US_SHARED_INLINE size_t pick_face(size_t count, uint64_t seed, uint32_t stream, uint64_t step,
+                                  uint32_t slot) {
+    struct numbers n = numbers_of(seed, stream, step, slot);
+    return (size_t)(((uint64_t)next_word(&n) * count) >> 32);
+}
+
+US_SHARED_INLINE void draw_affine(const struct us_augment_ranges *r, int size, struct numbers *n,
+                                  float affine[6]) {
+    const double degree = 0.017453292519943295, middle = size / 2.0;
+    const double angle = both_ways(n, r->rotation_degrees) * degree;
+    const double scale = pow(1 + r->scale, both_ways(n, 1));
+    const double x = middle + both_ways(n, r->shift) * size;
+    const double y = middle + both_ways(n, r->shift) * size;
+    const double mirror = unit(n) < r->flip ? -1 : 1;
+    const double a = cos(angle) * scale, b = sin(angle) * scale;
+    const double m[6] = {mirror * a, -b, x - mirror * a * middle + b * middle,
+                         mirror * b, a,  y - mirror * b * middle - a * middle};
+    for (int i = 0; i < 6; i++) {
+        affine[i] = (float)m[i];
+    }
+}
+
+US_SHARED_INLINE void draw_warp(const struct us_augment_ranges *r, int size, struct numbers *n,
+                                struct us_augment_draw *draw) {
+    const int cells = 2 << (next_word(n) % 3);
+    draw->cells = r->warp > 0 ? cells : 0;
+    for (int i = 0; i < US_AUGMENT_NODES * US_AUGMENT_NODES; i++) {
+        draw->moves[i / US_AUGMENT_NODES][i % US_AUGMENT_NODES][0] = 0;
+        draw->moves[i / US_AUGMENT_NODES][i % US_AUGMENT_NODES][1] = 0;
+    }
+    for (int y = 1; y < draw->cells; y++) {
+        for (int x = 1; x < draw->cells; x++) {
+            draw->moves[y][x][0] = (float)(bell(n) * r->warp * size / cells);
+            draw->moves[y][x][1] = (float)(bell(n) * r->warp * size / cells);
+        }
+    }
+}
+
+/* Hue turns about the grey axis (Rodrigues), saturation moves away from or towards it. */
+US_SHARED_INLINE void draw_colour(const struct us_augment_ranges *r, struct numbers *n,
+                                  struct us_augment_draw *draw) {
+    const double angle = both_ways(n, r->hue_degrees) * 0.017453292519943295;
+    const double saturation = 1 + both_ways(n, r->saturation);
+    const double value = both_ways(n, r->value);
+    const double c = cos(angle), s = sin(angle) / sqrt(3.0), third = 1 / 3.0;
+    const double same = c + (1 - c) * third, left = (1 - c) * third - s,
+                 right = (1 - c) * third + s;
+    const double turn[3][3] = {{same, left, right}, {right, same, left}, {left, right, same}};
+    for (int i = 0; i < 3; i++) {
+        for (int j = 0; j < 3; j++) {
+            draw->colour[i][j] = (float)(saturation * turn[i][j] + (1 - saturation) * third);
+        }
+        draw->colour[i][3] = (float)value;
+    }
+    draw->recolour = r->hue_degrees > 0 || r->saturation > 0 || r->value > 0;
+}
+
+US_SHARED_INLINE void draw_slot(const struct us_augment_ranges *ranges, int size, uint64_t seed,
+                                uint32_t stream, uint64_t step, uint32_t slot,
+                                struct us_augment_draw *draw) {
+    struct numbers n = numbers_of(seed, stream, step, slot);
+    n.drawn = 4;
+    draw_affine(ranges, size, &n, draw->affine);
+    const double exposure = both_ways(&n, ranges->light);
+    for (int i = 0; i < 3; i++) {
+        draw->light[i] = (float)(exposure + both_ways(&n, ranges->light / 4));
+    }
+    draw_colour(ranges, &n, draw);
+    draw_warp(ranges, size, &n, draw);
+}
+
+US_SHARED_INLINE void cubic_weights(float t, float w[4]) {
+    w[0] = ((-0.5f * t + 1.0f) * t - 0.5f) * t;
+    w[1] = (1.5f * t - 2.5f) * t * t + 1.0f;
+    w[2] = ((-1.5f * t + 2.0f) * t + 0.5f) * t;
+    w[3] = (0.5f * t - 0.5f) * t * t;
+}
+
+US_SHARED_INLINE float limited(float value, float low, float high) {
+    return value < low ? low : value > high ? high : value;
+}
+
+US_SHARED_INLINE int within(int i, int size) {
+    return i < 0 ? 0 : i >= size ? size - 1 : i;
+}
+
+/* One row of the warp: the nodes interpolated down to this height, nodes x and y. */
+US_SHARED_INLINE void warp_row(const struct us_augment_draw *draw, int size, int y,
+                               float line[US_AUGMENT_NODES][2]) {
+    const float at = ((float)y + 0.5f) * (float)draw->cells / (float)size;
+    const int node = (int)at;
+    float w[4];
+    cubic_weights(at - (float)node, w);
+    for (int x = 0; x < US_AUGMENT_NODES; x++) {
+        line[x][0] = line[x][1] = 0;
+    }
+    for (int j = 0; j < 4; j++) {
+        const int from = within(node - 1 + j, draw->cells + 1);
+        for (int x = 0; x <= draw->cells; x++) {
+            line[x][0] += w[j] * draw->moves[from][x][0];
+            line[x][1] += w[j] * draw->moves[from][x][1];
+        }
+    }
+}
+
+US_SHARED_INLINE void warp_at(const struct us_augment_draw *draw, int size, int x,
+                              float line[US_AUGMENT_NODES][2], float move[2]) {
+    const float at = ((float)x + 0.5f) * (float)draw->cells / (float)size;
+    const int node = (int)at;
+    float w[4];
+    cubic_weights(at - (float)node, w);
+    move[0] = move[1] = 0;
+    for (int j = 0; j < 4; j++) {
+        const int from = within(node - 1 + j, draw->cells + 1);
+        move[0] += w[j] * line[from][0];
+        move[1] += w[j] * line[from][1];
+    }
+}
+
+#endif
