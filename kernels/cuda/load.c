@@ -2,12 +2,15 @@
 
 #include <dlfcn.h>
 #include <glob.h>
+#include <inttypes.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "kernels/cuda/build_number.h"
 
 #define FILE_NAME "libunderstudy_cuda.so"
 enum { MOST_PATH = 4096 };
@@ -123,10 +126,14 @@ static const struct us_cuda_module *check(void *library, const char *path) {
     const struct us_cuda_module *module = get ? get() : NULL;
     if (!module) {
         snprintf(problem, sizeof problem, "'%s' is not a CUDA module", path);
-    } else if (module->abi != US_CUDA_ABI || module->size != sizeof *module) {
+    } else if (module->abi != US_CUDA_ABI || module->size != sizeof *module ||
+               module->build != US_CUDA_BUILD) {
+        const bool old = module->abi != US_CUDA_ABI || module->size != sizeof *module;
         snprintf(problem, sizeof problem,
-                 "'%s' is of another build (ABI %u.%u, this program's is %d.%zu)", path,
-                 module->abi, module->size, US_CUDA_ABI, sizeof *module);
+                 "'%s' is of another build (%u.%u.%016" PRIx64
+                 ", this program's is %d.%zu.%016" PRIx64 ")",
+                 path, module->abi, module->size, old ? 0 : module->build, US_CUDA_ABI,
+                 sizeof *module, (uint64_t)US_CUDA_BUILD);
         return NULL;
     }
     return module;

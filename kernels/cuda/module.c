@@ -1,5 +1,6 @@
 #include "kernels/cuda/module.h"
 
+#include "kernels/cuda/build_number.h"
 #include "kernels/cuda/device_internal.h"
 #include "kernels/cuda/frame_internal.h"
 
@@ -9,6 +10,7 @@ __attribute__((visibility("default"))) const struct us_cuda_module *us_cuda_modu
     static const struct us_cuda_module module = {
         .abi = US_CUDA_ABI,
         .size = sizeof module,
+        .build = US_CUDA_BUILD,
         .versions = cuda_versions,
         .device_count = cuda_device_count,
         .device = cuda_device,

@@ -1,5 +1,16 @@
 # The loadable CUDA module: libunderstudy_cuda.so beside the program, which itself links nothing of NVIDIA's.
 # UNDERSTUDY_CUDA: AUTO builds it where the CUDA Toolkit, cuDNN and NCCL are, ON insists, OFF leaves it out.
+# A module of another build is refused: program and module carry one number that the headers they share make.
+file(GLOB_RECURSE us_shared_headers CONFIGURE_DEPENDS kernels/*.h)
+list(FILTER us_shared_headers EXCLUDE REGEX "_internal\\.h$")
+set(us_build_number ${CMAKE_BINARY_DIR}/generated/kernels/cuda/build_number.h)
+add_custom_command(OUTPUT ${us_build_number} VERBATIM COMMENT "Number of this build's interface"
+  COMMAND ${CMAKE_COMMAND} "-DHEADERS=${us_shared_headers}" -DOUT=${us_build_number}
+    -P ${CMAKE_CURRENT_SOURCE_DIR}/kernels/cuda/build_number.cmake
+  DEPENDS ${us_shared_headers} kernels/cuda/build_number.cmake)
+add_custom_target(us_cuda_build_number DEPENDS ${us_build_number})
+target_include_directories(us_options INTERFACE ${CMAKE_BINARY_DIR}/generated)
+
 set(UNDERSTUDY_CUDA AUTO CACHE STRING "The CUDA module: AUTO, ON or OFF")
 set_property(CACHE UNDERSTUDY_CUDA PROPERTY STRINGS AUTO ON OFF)
 set(US_CUDA_FOUND FALSE)
@@ -73,6 +84,7 @@ set(us_cuda_shared kernels/nn/memory.c kernels/nn/status.c)
 add_library(us_cuda_parts OBJECT ${us_cuda_c} ${us_cuda_cu} ${us_cuda_shared})
 target_link_libraries(us_cuda_parts PUBLIC us_options us_cuda_options CUDA::cudart_static ${CUDNN_LIBRARY} ${NCCL_LIBRARY}
   Threads::Threads m)
+add_dependencies(us_cuda_parts us_cuda_build_number)
 set_target_properties(us_cuda_parts PROPERTIES POSITION_INDEPENDENT_CODE ON C_VISIBILITY_PRESET hidden
   CXX_VISIBILITY_PRESET hidden CUDA_VISIBILITY_PRESET hidden)
 add_library(us_cuda_static STATIC EXCLUDE_FROM_ALL $<TARGET_OBJECTS:us_cuda_parts>)

@@ -2,8 +2,9 @@
  * symbol. The program is built without anything of NVIDIA's and loads the module when a device is
  * asked for (load.h).
  *
- * The ABI number changes with anything in this file or in a header that its structs come from:
- * module and program are built together, and a module of another build is refused. */
+ * Module and program are built together: the first members stay as they are, so that a module of
+ * another build is recognised and refused. `build` follows from the contents of every header that
+ * both sides see. */
 #ifndef US_KERNELS_CUDA_MODULE_H
 #define US_KERNELS_CUDA_MODULE_H
 
@@ -42,8 +43,9 @@ struct us_cuda_frame_api;   /* image kernels */
 struct us_cuda_comm_api;    /* collectives between devices */
 
 struct us_cuda_module {
-    uint32_t abi;  /* US_CUDA_ABI */
-    uint32_t size; /* of this struct */
+    uint32_t abi;   /* US_CUDA_ABI */
+    uint32_t size;  /* of this struct */
+    uint64_t build; /* US_CUDA_BUILD (kernels/cuda/build_number.h, made by the build) */
     void (*versions)(struct us_cuda_versions *versions);
     /* Devices of this machine that the module has code for. 0: `why_not` is one clause; it stays
      * valid. */

@@ -27,7 +27,11 @@ nodes:
 MODULE = """
 #include <stdio.h>
 #include <string.h>
+#include "kernels/cuda/build_number.h"
 #include "kernels/cuda/module.h"
+#ifndef BUILD
+#define BUILD US_CUDA_BUILD
+#endif
 us_cuda_module_function us_cuda_module;
 static void versions(struct us_cuda_versions *v) {
     *v = (struct us_cuda_versions){13010, 13020, 92103, 22809};
@@ -49,7 +53,7 @@ static int self_test(int ordinal, us_cuda_report *report, void *context) {
     return ordinal;
 }
 const struct us_cuda_module *us_cuda_module(void) {
-    static const struct us_cuda_module module = {ABI, sizeof module, versions, count, device,
+    static const struct us_cuda_module module = {ABI, sizeof module, BUILD, versions, count, device,
                                                  self_test};
     return &module;
 }
@@ -72,7 +76,8 @@ def compile_library(name, source, *options):
     path = os.path.join(SCRATCH, name)
     with open(path + ".c", "w") as file:
         file.write(source)
-    subprocess.run(["cc", "-shared", "-fPIC", "-I", ROOT, *options, "-o", path, path + ".c"],
+    subprocess.run(["cc", "-shared", "-fPIC", "-I", ROOT, "-I",
+                    os.path.join(os.path.dirname(PROGRAM), "generated"), *options, "-o", path, path + ".c"],
                    check=True)
     return path
 
@@ -124,7 +129,9 @@ def test_what_is_wrong_with_a_module():
                               "int here(void) { return nowhere(); }"),
               "cannot load the CUDA module: .*nowhere"),
              (compile_library("old.so", MODULE, "-DABI=US_CUDA_ABI+1", "-DDEVICES=1"),
-              r"'.*old.so' is of another build \(ABI \d+\.\d+, this program's is \d+\.\d+\)")]
+              r"'.*old.so' is of another build \(2\.\d+\.0{16}, this program's is 1\.\d+\.[0-9a-f]{16}\)"),
+             (compile_library("near.so", MODULE, "-DABI=US_CUDA_ABI", "-DDEVICES=1", "-DBUILD=7"),
+              r"'.*near.so' is of another build \(1\.\d+\.0{15}7, this program's is 1\.\d+\.[0-9a-f]{16}\)")]
     for path, wanted in cases:
         line = module_line(path)
         check(f"{path} is refused", re.fullmatch(f"     cuda module: none, {wanted}.*", line), line)
