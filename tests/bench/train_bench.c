@@ -5,6 +5,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "kernels/nn/graph.h"
 #include "kernels/nn/memory.h"
 #include "kernels/nn/philox.h"
 #include "kernels/nn/trainer.h"
@@ -30,8 +31,22 @@ static float *noise(size_t count, uint32_t stream) {
     return values;
 }
 
+/* Floating-point operations of a step's convolutions and matrix products, counted directly:
+ * forward, both gradients, no gradient of the first layer's input. */
+static double operations(const struct us_nn_trainer_config *config) {
+    struct nn_graph *graph = nn_graph_of(&config->arch, true);
+    if (!graph) {
+        return 0;
+    }
+    const struct us_nn_arch *a = &config->arch;
+    const double first = 2.0 * a->e_dims * 3 * 25 * a->resolution * a->resolution / 4;
+    const double macs = 3 * nn_graph_macs(graph) - first;
+    nn_graph_destroy(graph);
+    return 2 * macs * config->batch;
+}
+
 static void measure(struct us_nn_trainer *trainer, const struct us_nn_batch *batch, int images,
-                    int steps) {
+                    int steps, double flop) {
     struct us_nn_losses losses = {0};
     double *seconds = us_nn_alloc((size_t)steps * sizeof *seconds);
     for (int i = -2; i < steps && seconds; i++) {
@@ -48,8 +63,10 @@ static void measure(struct us_nn_trainer *trainer, const struct us_nn_batch *bat
     qsort(seconds, (size_t)steps, sizeof *seconds, compare);
     const double median = seconds[steps / 2];
     printf(
-        "understudy median %.2f ms/step %.2f images/s, fastest %.2f ms %.2f images/s, loss %.4f\n",
-        median * 1e3, images / median, seconds[0] * 1e3, images / seconds[0], losses.total);
+        "understudy median %.2f ms/step %.2f images/s, fastest %.2f ms %.2f images/s, loss %.4f, "
+        "%.1f GFLOP/s\n",
+        median * 1e3, images / median, seconds[0] * 1e3, images / seconds[0], losses.total,
+        flop / median / 1e9);
     us_nn_free(seconds);
 }
 
@@ -90,7 +107,7 @@ int main(int argc, char **argv) {
         printf("%s\n", us_nn_status_text(status));
         return 1;
     }
-    measure(trainer, &batch, 2 * v[5], v[7]);
+    measure(trainer, &batch, 2 * v[5], v[7], operations(&config));
     us_nn_trainer_destroy(trainer);
     return 0;
 }
