@@ -10,8 +10,7 @@ int32_t us_blur_radius(double sigma) {
 }
 
 size_t us_blur_scratch(int32_t width, int32_t height, double sigma) {
-    size_t taps = 2 * (size_t)us_blur_radius(sigma) + 1;
-    return (size_t)width * (size_t)height + 2 * taps + (size_t)width;
+    return blur_scratch(width, height, sigma);
 }
 
 static void make_kernel(double sigma, int32_t radius, float *kernel) {

@@ -63,6 +63,10 @@ static __global__ void copy(struct us_view source, struct us_view destination) {
     }
 }
 
+size_t us_gaussian_blur_scratch_cuda(int32_t width, int32_t height, double sigma) {
+    return blur_scratch(width, height, sigma);
+}
+
 void us_gaussian_blur_cuda(struct us_view source, struct us_view destination, double sigma,
                            float *scratch, void *stream) {
     int32_t radius = blur_radius(sigma);

@@ -13,6 +13,7 @@ int32_t us_blur_radius(double sigma);
 void us_gaussian_blur(struct us_view source, struct us_view destination, double sigma,
                       float *scratch);
 /* The same on a device, enqueued on `stream` (a cudaStream_t); `scratch` in its memory. */
+size_t us_gaussian_blur_scratch_cuda(int32_t width, int32_t height, double sigma);
 void us_gaussian_blur_cuda(struct us_view source, struct us_view destination, double sigma,
                            float *scratch, void *stream);
 

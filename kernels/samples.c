@@ -90,3 +90,12 @@ void us_samples_write(struct us_samples samples, int32_t x, int32_t y, struct us
         }
     }
 }
+
+void us_samples_copy(struct us_samples from, int32_t x, int32_t y, struct us_samples to) {
+    for (int32_t v = 0; v < to.height; v++) {
+        for (int32_t u = 0; u < to.width; u++) {
+            sample_copy(&from, sample_place(&from, (int64_t)x + u, (int64_t)y + v), &to,
+                        (size_t)v * (size_t)to.width + (size_t)u);
+        }
+    }
+}

@@ -43,3 +43,16 @@ void us_samples_write_cuda(struct us_samples samples, int32_t x, int32_t y, stru
     GRID_LAUNCH(write, (size_t)plane.width * (size_t)plane.height, stream, samples, x, y, plane,
                 where ? *where : everywhere);
 }
+
+static __global__ void copy(struct us_samples from, int32_t x, int32_t y, struct us_samples to) {
+    size_t at = grid_index();
+    if (at < (size_t)to.width * (size_t)to.height) {
+        int32_t u = (int32_t)(at % (size_t)to.width), v = (int32_t)(at / (size_t)to.width);
+        sample_copy(&from, sample_place(&from, (int64_t)x + u, (int64_t)y + v), &to, at);
+    }
+}
+
+void us_samples_copy_cuda(struct us_samples from, int32_t x, int32_t y, struct us_samples to,
+                          void *stream) {
+    GRID_LAUNCH(copy, (size_t)to.width * (size_t)to.height, stream, from, x, y, to);
+}

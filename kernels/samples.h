@@ -24,11 +24,16 @@ void us_samples_read(struct us_samples samples, int32_t x, int32_t y, float outs
  * size, only samples at which it is above 0 are touched; the others keep their bits. */
 void us_samples_write(struct us_samples samples, int32_t x, int32_t y, struct us_view plane,
                       const struct us_view *where);
+/* Fills `to` with the samples from (x, y) on, bit by bit; of one type; what lies outside `from`
+ * becomes 0. */
+void us_samples_copy(struct us_samples from, int32_t x, int32_t y, struct us_samples to);
 
 /* The same on a device, enqueued on `stream` (a cudaStream_t). */
 void us_samples_read_cuda(struct us_samples samples, int32_t x, int32_t y, float outside,
                           struct us_view plane, void *stream);
 void us_samples_write_cuda(struct us_samples samples, int32_t x, int32_t y, struct us_view plane,
                            const struct us_view *where, void *stream);
+void us_samples_copy_cuda(struct us_samples from, int32_t x, int32_t y, struct us_samples to,
+                          void *stream);
 
 #endif

@@ -41,4 +41,15 @@ US_BOTH ptrdiff_t sample_place(const struct us_samples *samples, int64_t x, int6
                : -1;
 }
 
+/* Sample `at` of `to` from place `from_at`, or 0 bits for -1. */
+US_BOTH void sample_copy(const struct us_samples *from, ptrdiff_t from_at,
+                         const struct us_samples *to, size_t at) {
+    if (to->type == US_SAMPLE_HALF) {
+        ((uint16_t *)to->data)[at] =
+            from_at < 0 ? (uint16_t)0 : ((const uint16_t *)from->data)[from_at];
+    } else {
+        ((uint32_t *)to->data)[at] = from_at < 0 ? 0 : ((const uint32_t *)from->data)[from_at];
+    }
+}
+
 #endif

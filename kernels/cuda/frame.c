@@ -176,6 +176,10 @@ static void keep(struct us_cuda_frame *frame, void *block) {
     }
 }
 
+static void clear(struct us_cuda_frame *frame, void *block, size_t bytes) {
+    note(frame, cudaMemsetAsync(block, 0, bytes, frame->stream));
+}
+
 static void release(int device, void *block, size_t bytes) {
     int before = 0;
     if (cudaGetDevice(&before) == cudaSuccess && cudaSetDevice(device) == cudaSuccess) {
@@ -271,6 +275,7 @@ const struct us_cuda_frame_api us_cuda_frame_table = {
     .take = take,
     .keep = keep,
     .release = release,
+    .clear = clear,
     .up = cuda_frame_up,
     .down = down,
     .stats = get_stats,
@@ -278,6 +283,7 @@ const struct us_cuda_frame_api us_cuda_frame_table = {
     .net_destroy = cuda_net_destroy,
     .net_run = cuda_net_run,
     .resample_affine = us_resample_affine_cuda,
+    .gaussian_blur_scratch = us_gaussian_blur_scratch_cuda,
     .gaussian_blur = us_gaussian_blur_cuda,
     .matte_grow_scratch = us_matte_grow_scratch_cuda,
     .matte_grow = us_matte_grow_cuda,
@@ -286,6 +292,7 @@ const struct us_cuda_frame_api us_cuda_frame_table = {
     .log_decode = us_log_decode_cuda,
     .samples_read = us_samples_read_cuda,
     .samples_write = us_samples_write_cuda,
+    .samples_copy = us_samples_copy_cuda,
     .blend_cover = us_blend_cover_cuda,
     .blend_fill = us_blend_fill_cuda,
     .blend_multiply = us_blend_multiply_cuda,

@@ -56,6 +56,7 @@ struct us_cuda_frame_api {
     /* A taken block becomes the caller's, who ends it with `release` when nothing uses it. */
     void (*keep)(struct us_cuda_frame *frame, void *block);
     void (*release)(int device, void *block, size_t bytes);
+    void (*clear)(struct us_cuda_frame *frame, void *block, size_t bytes);
     /* `from` may be changed on return. */
     void (*up)(struct us_cuda_frame *frame, void *to, const void *from, size_t bytes);
     enum us_nn_status (*down)(struct us_cuda_frame *frame, const struct us_cuda_piece *pieces,
@@ -72,6 +73,7 @@ struct us_cuda_frame_api {
     /* The kernels, each with the contract of the header that declares us_<name>_cuda. */
     void (*resample_affine)(const struct us_view *, const struct us_view *, int, const double[6],
                             enum us_filter, void *stream);
+    size_t (*gaussian_blur_scratch)(int32_t, int32_t, double);
     void (*gaussian_blur)(struct us_view, struct us_view, double, float *, void *stream);
     size_t (*matte_grow_scratch)(int32_t, int32_t, double);
     void (*matte_grow)(struct us_view, struct us_view, double, float *, void *stream);
@@ -81,6 +83,7 @@ struct us_cuda_frame_api {
     void (*samples_read)(struct us_samples, int32_t, int32_t, float, struct us_view, void *stream);
     void (*samples_write)(struct us_samples, int32_t, int32_t, struct us_view,
                           const struct us_view *, void *stream);
+    void (*samples_copy)(struct us_samples, int32_t, int32_t, struct us_samples, void *stream);
     void (*blend_cover)(const struct us_blend_frame *, struct us_view, void *stream);
     void (*blend_fill)(struct us_view, float, void *stream);
     void (*blend_multiply)(struct us_view, struct us_view, bool, void *stream);

@@ -1,7 +1,7 @@
 #include <string.h>
 
 #include "nodes/comp/input.h"
-#include "nodes/comp/merge.h"
+#include "nodes/comp/merge_device.h"
 
 struct composite_params {
     const char *mask, *matte_use, *filter, *aovs, *on_missing;
@@ -137,7 +137,11 @@ static struct us_error *merge_face(struct us_task *task, struct us_merge *merge,
         return NULL;
     }
     US_TRY(us_task_progress(task, 0.1));
-    return us_merge_run(merge, out);
+    struct us_gpu gpu;
+    US_TRY(us_gpu_open(us_task_device(task), &gpu));
+    struct us_error *error =
+        gpu.api ? us_merge_run_on_device(merge, &gpu, out) : us_merge_run(merge, out);
+    return us_gpu_close(&gpu, error);
 }
 
 static struct us_error *make_output(struct us_task *task, struct us_merge *merge) {
@@ -171,6 +175,11 @@ static struct us_error *run(struct us_task *task) {
     return error;
 }
 
+static void needs(const void *params_, struct us_needs *wanted) {
+    (void)params_;
+    wanted->device = US_DEVICE_PREFERRED;
+}
+
 const struct us_node_type us_node_composite = {
     .name = "composite",
     .group = "comp",
@@ -183,5 +192,6 @@ const struct us_node_type us_node_composite = {
     .params = params,
     .params_size = sizeof(struct composite_params),
     .per_frame = true,
+    .needs = needs,
     .run = run,
 };

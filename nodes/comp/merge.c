@@ -133,7 +133,7 @@ static struct us_error *lay_over(const struct us_merge *merge, struct us_image *
 
 static const char *const aov_names[] = {"matte.A", "swap.R", "swap.G", "swap.B", "st.x", "st.y"};
 
-static size_t aov_count(enum us_merge_aovs aovs) {
+size_t us_merge_aov_count(enum us_merge_aovs aovs) {
     static const size_t counts[] = {
         [US_AOVS_NONE] = 0, [US_AOVS_MATTE] = 1, [US_AOVS_SWAP] = 4, [US_AOVS_ALL] = 6};
     return counts[aovs];
@@ -141,7 +141,7 @@ static size_t aov_count(enum us_merge_aovs aovs) {
 
 static char *aov_name(const struct us_image *plate, enum us_merge_aovs aovs, size_t index) {
     struct us_str name = {0};
-    for (size_t i = 0; i < aov_count(aovs) && !name.length; i++) {
+    for (size_t i = 0; i < us_merge_aov_count(aovs) && !name.length; i++) {
         if (us_image_channel(plate, aov_names[i])) {
             us_str_append(&name, "understudy.");
         }
@@ -154,7 +154,7 @@ struct us_error *us_merge_channels(const struct us_image *plate, enum us_merge_a
                                    struct us_image *out) {
     struct us_channel *rgb[3];
     US_TRY(us_rgb_find(plate, rgb));
-    for (size_t i = 0; i < aov_count(aovs); i++) {
+    for (size_t i = 0; i < us_merge_aov_count(aovs); i++) {
         char *name = aov_name(plate, aovs, i);
         enum us_sample sample = i < 4 ? rgb[0]->sample : US_FLOAT;
         struct us_error *error = us_image_add_channel(out, name, sample, NULL);
@@ -164,20 +164,26 @@ struct us_error *us_merge_channels(const struct us_image *plate, enum us_merge_a
     return NULL;
 }
 
+struct us_channel *us_merge_aov(const struct us_merge *merge, const struct us_image *out,
+                                size_t index) {
+    char *name = aov_name(merge->plate, merge->options.aovs, index);
+    struct us_channel *channel = us_image_channel(out, name);
+    us_free(name);
+    return channel;
+}
+
 static struct us_error *write_aovs(const struct us_merge *merge, struct us_image *out) {
     struct us_view st;
     struct us_blend_frame frame = us_merge_frame(merge);
     US_TRY(us_planes_create(merge->mask.width, merge->mask.height, 1, &st));
     const struct us_view planes[] = {merge->mask, merge->rgb[0], merge->rgb[1], merge->rgb[2], st,
                                      st};
-    for (size_t i = 0; i < aov_count(merge->options.aovs); i++) {
-        char *name = aov_name(merge->plate, merge->options.aovs, i);
-        struct us_channel *channel = us_image_channel(out, name);
+    for (size_t i = 0; i < us_merge_aov_count(merge->options.aovs); i++) {
+        struct us_channel *channel = us_merge_aov(merge, out, i);
         if (i >= 4) {
             us_blend_place(&frame, i == 5, st);
         }
         us_region_write(out, channel, &merge->region, planes[i], &merge->cover);
-        us_free(name);
     }
     us_free(st.data);
     return NULL;

@@ -52,4 +52,9 @@ uint64_t us_merge_seed(const struct us_merge *merge, int channel);
 struct us_error *us_merge_channels(const struct us_image *plate, enum us_merge_aovs aovs,
                                    struct us_image *out) US_NODISCARD;
 
+/* The extra channels in order: how many, and each in `out`. */
+size_t us_merge_aov_count(enum us_merge_aovs aovs);
+struct us_channel *us_merge_aov(const struct us_merge *merge, const struct us_image *out,
+                                size_t index);
+
 #endif

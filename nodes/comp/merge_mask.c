@@ -18,15 +18,21 @@ struct us_blend_frame us_merge_frame(const struct us_merge *merge) {
     return frame;
 }
 
+struct us_error *us_merge_crop_matte(const struct us_image *crop, const char *what,
+                                     const struct us_channel **matte) {
+    *matte = us_image_channel(crop, "matte.A");
+    return *matte ? NULL
+                  : us_error_hint(us_fail(US_FAILED, "the %s has no channel 'matte.A'", what),
+                                  "set mask: to one that does not need it");
+}
+
 /* Multiplies by the crop's matte, brought into plate space. */
 static struct us_error *multiply_crop(struct us_merge *merge, const struct us_image *crop,
                                       const double map[6], const char *what) {
+    const struct us_channel *matte;
     struct us_view source, brought;
     int32_t width = us_window_width(&crop->data_window);
-    if (!us_image_channel(crop, "matte.A")) {
-        return us_error_hint(us_fail(US_FAILED, "the %s has no channel 'matte.A'", what),
-                             "set mask: to one that does not need it");
-    }
+    US_TRY(us_merge_crop_matte(crop, what, &matte));
     US_TRY(us_planes_create(width, us_window_height(&crop->data_window), 1, &source));
     struct us_error *error = us_image_read_plane(crop, "matte.A", source);
     if (!error) {

@@ -2,8 +2,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "kernels/blend.h"
 #include "kernels/encoding.h"
 #include "kernels/resample.h"
+#include "nodes/device/gpu.h"
 #include "nodes/face/crop_geometry.h"
 #include "nodes/face/crop_info.h"
 #include "nodes/face/regions.h"
@@ -116,44 +118,50 @@ static struct us_error *find_face(struct us_task *task, struct us_face *face, bo
     return NULL;
 }
 
+/* What a crop is made of: its image and how the plate gets there. */
+struct making {
+    const struct us_image *plate;
+    const PARAMS *params;
+    const struct us_face *face;
+    struct us_crop_info *info;
+    struct us_view views[4]; /* the crop's channels: R, G, B and the matte */
+    double inverse[6];       /* crop sample -> plate sample */
+};
+
+static enum us_filter filter_of(const PARAMS *p) {
+    return strcmp(p->filter, "linear") == 0  ? US_FILTER_LINEAR
+           : strcmp(p->filter, "cubic") == 0 ? US_FILTER_CUBIC
+                                             : US_FILTER_LANCZOS3;
+}
+
+static bool is_log(const PARAMS *p) {
+    return strcmp(p->encoding, "log") == 0;
+}
+
 /* R, G, B through the map into the crop's channels, encoded. NaN and infinities become finite. */
-static struct us_error *fill_color(const struct us_image *plate, const double map[6],
-                                   const PARAMS *p, const struct us_view target[3]) {
+static struct us_error *fill_color(struct making *m) {
     struct us_view source[3];
-    double inverse[6];
-    if (!us_affine_invert(map, inverse)) {
-        return us_fail(US_FAILED, "the face's matrix cannot be inverted");
-    }
-    inverse[2] -= plate->data_window.x_min;
-    inverse[5] -= plate->data_window.y_min;
-    US_TRY(us_image_rgb(plate, "", source));
+    US_TRY(us_image_rgb(m->plate, "", source));
     for (int c = 0; c < 3; c++) {
-        for (int32_t y = 0; y < source[c].height; y++) {
-            float *row = us_view_row(source[c], y);
-            for (int32_t x = 0; x < source[c].width; x++) {
-                row[x] = isnan(row[x]) ? 0.0f : fmaxf(-65504.0f, fminf(65504.0f, row[x]));
-            }
-        }
+        us_blend_clamp(source[c], -65504.0f, 65504.0f);
     }
-    enum us_filter filter = strcmp(p->filter, "linear") == 0  ? US_FILTER_LINEAR
-                            : strcmp(p->filter, "cubic") == 0 ? US_FILTER_CUBIC
-                                                              : US_FILTER_LANCZOS3;
-    us_resample_affine(source, target, 3, inverse, filter);
+    us_resample_affine(source, m->views, 3, m->inverse, filter_of(m->params));
     us_free(source[0].data);
-    for (int c = 0; c < 3 && strcmp(p->encoding, "log") == 0; c++) {
-        us_log_encode(target[c].data, target[c].data, (size_t)p->size * (size_t)p->size);
+    for (int c = 0; c < 3 && is_log(m->params); c++) {
+        us_log_encode(m->views[c].data, m->views[c].data,
+                      (size_t)m->params->size * (size_t)m->params->size);
     }
     return NULL;
 }
 
-/* The matte and, as attributes, the landmarks in crop pixels. */
-static struct us_error *fill_matte(const struct us_face *face, const double map[6], double forehead,
-                                   struct us_view matte, struct us_crop_info *info) {
-    double points[US_FACE_LANDMARKS][2];
+/* The landmarks in crop pixels: for the matte, and as attributes. */
+static struct us_error *place_landmarks(struct making *m, double points[US_FACE_LANDMARKS][2]) {
+    const struct us_face *face = m->face;
+    struct us_crop_info *info = m->info;
     info->landmark_count = face->landmark_count;
     info->landmarks = us_calloc(2 * (size_t)face->landmark_count + 1, sizeof(float));
     for (int i = 0; i < face->landmark_count; i++) {
-        us_affine_apply(map, face->landmarks[i][0], face->landmarks[i][1], &points[i][0],
+        us_affine_apply(info->matrix, face->landmarks[i][0], face->landmarks[i][1], &points[i][0],
                         &points[i][1]);
         info->landmarks[2 * i] = (float)points[i][0];
         info->landmarks[2 * i + 1] = (float)points[i][1];
@@ -162,36 +170,94 @@ static struct us_error *fill_matte(const struct us_face *face, const double map[
         return us_error_hint(us_fail(US_FAILED, "the face has no landmarks to draw a matte from"),
                              "put face_align before face_crop");
     }
-    return us_region_draw(US_REGION_FACE, (const double(*)[2])points, forehead, matte);
+    return NULL;
 }
 
+/* The crop's planes, on a GPU; returned to be published. */
+static struct us_error *fill_on_device(struct making *m, struct us_gpu *gpu,
+                                       const struct us_channel *const *channels,
+                                       const double (*points)[2], struct us_view planes[4]) {
+    struct us_view source[3];
+    struct us_samples samples[3];
+    double curve[US_CURVE_POINTS][2];
+    void *there;
+    for (int c = 0; c < 3; c++) {
+        US_TRY(us_gpu_channel(gpu, channels[c], &samples[c]));
+    }
+    US_TRY(us_gpu_planes(gpu, samples[0].width, samples[0].height, 3, source));
+    for (int c = 0; c < 4; c++) {
+        US_TRY(us_gpu_planes(gpu, m->views[c].width, m->views[c].height, 1, &planes[c]));
+    }
+    for (int c = 0; c < 3; c++) {
+        gpu->api->samples_read(samples[c], 0, 0, 0.0f, source[c], gpu->stream);
+        gpu->api->blend_clamp(source[c], -65504.0f, 65504.0f, gpu->stream);
+    }
+    gpu->api->resample_affine(source, planes, 3, m->inverse, filter_of(m->params), gpu->stream);
+    for (int c = 0; c < 3 && is_log(m->params); c++) {
+        gpu->api->log_encode(planes[c].data, planes[c].data,
+                             (size_t)planes[c].width * (size_t)planes[c].height, gpu->stream);
+    }
+    int count = us_face_curve(points, m->params->forehead, curve);
+    US_TRY(us_gpu_take(gpu, sizeof curve, &there));
+    gpu->api->up(gpu->frame, there, curve, sizeof curve);
+    gpu->api->polygon_fill(planes[3], there, count, gpu->stream);
+    return NULL;
+}
+
+static const char *const channel_names[] = {"R", "G", "B", "matte.A"};
+
 static struct us_error *create_crop(int32_t size, struct us_image **crop, struct us_view views[4]) {
-    static const char *const names[] = {"R", "G", "B", "matte.A"};
     struct us_window window = {0, 0, size - 1, size - 1};
     *crop = us_image_create(window, window);
     struct us_channel *channel;
     for (int i = 0; i < 4; i++) {
-        US_TRY(us_image_add_channel(*crop, names[i], US_FLOAT, &channel));
+        US_TRY(us_image_add_channel(*crop, channel_names[i], US_FLOAT, &channel));
     }
     for (int i = 0; i < 4; i++) {
-        channel = us_image_channel(*crop, names[i]);
+        channel = us_image_channel(*crop, channel_names[i]);
         views[i] = (struct us_view){channel->data, size, size, size};
     }
     return NULL;
 }
 
-static struct us_error *fill_crop(const struct us_image *plate, const struct us_face *face,
-                                  const PARAMS *p, struct us_view views[4],
-                                  struct us_crop_info *info) {
-    info->found = true;
-    us_crop_map(face->matrix, p->coverage, (int32_t)p->size, info->matrix);
-    if (face->has_pose) {
-        info->yaw = (float)face->pose[0];
-        info->pitch = (float)face->pose[1];
-        info->roll = (float)face->pose[2];
+/* On the task's device, which keeps the crop; a plate without R, G and B is put together here. */
+static struct us_error *fill_pixels(struct us_task *task, struct making *m, struct us_image *crop) {
+    double points[US_FACE_LANDMARKS][2];
+    const struct us_channel *channels[3];
+    struct us_channel *made[4];
+    struct us_view planes[4];
+    struct us_gpu gpu;
+    US_TRY(place_landmarks(m, points));
+    bool whole = us_image_rgb_channels(m->plate, channels);
+    US_TRY(us_gpu_open(whole ? us_task_device(task) : -1, &gpu));
+    if (!gpu.api) {
+        US_TRY(fill_color(m));
+        return us_region_draw(US_REGION_FACE, (const double(*)[2])points, m->params->forehead,
+                              m->views[3]);
     }
-    US_TRY(fill_color(plate, info->matrix, p, views));
-    return fill_matte(face, info->matrix, p->forehead, views[3], info);
+    struct us_error *error = fill_on_device(m, &gpu, channels, (const double(*)[2])points, planes);
+    for (int i = 0; i < 4; i++) {
+        made[i] = us_image_channel(crop, channel_names[i]);
+    }
+    error = error ? error : us_gpu_publish(&gpu, made, planes, 4);
+    return us_gpu_close(&gpu, error);
+}
+
+static struct us_error *fill_crop(struct us_task *task, struct making *m, struct us_image *crop) {
+    const struct us_face *face = m->face;
+    m->info->found = true;
+    us_crop_map(face->matrix, m->params->coverage, (int32_t)m->params->size, m->info->matrix);
+    if (face->has_pose) {
+        m->info->yaw = (float)face->pose[0];
+        m->info->pitch = (float)face->pose[1];
+        m->info->roll = (float)face->pose[2];
+    }
+    if (!us_affine_invert(m->info->matrix, m->inverse)) {
+        return us_fail(US_FAILED, "the face's matrix cannot be inverted");
+    }
+    m->inverse[2] -= m->plate->data_window.x_min;
+    m->inverse[5] -= m->plate->data_window.y_min;
+    return fill_pixels(task, m, crop);
 }
 
 static struct us_error *missing(struct us_task *task) {
@@ -218,15 +284,15 @@ static struct us_error *face_crop_run(struct us_task *task) {
         return missing(task);
     }
     struct us_image *crop;
-    struct us_view views[4];
     struct us_crop_info info = {.matrix = {1, 0, 0, 0, 1, 0},
                                 .plate_data_window = plate->image->data_window,
                                 .plate_display_window = plate->image->display_window};
     snprintf(info.encoding, sizeof info.encoding, "%s", p->encoding);
     snprintf(info.coverage, sizeof info.coverage, "%s", p->coverage);
-    struct us_error *error = create_crop((int32_t)p->size, &crop, views);
+    struct making m = {.plate = plate->image, .params = p, .face = &face, .info = &info};
+    struct us_error *error = create_crop((int32_t)p->size, &crop, m.views);
     if (!error && found) {
-        error = fill_crop(plate->image, &face, p, views, &info);
+        error = fill_crop(task, &m, crop);
     }
     if (error) {
         us_image_unref(crop);
@@ -236,6 +302,11 @@ static struct us_error *face_crop_run(struct us_task *task) {
     }
     us_crop_info_finish(&info);
     return error;
+}
+
+static void face_crop_needs(const void *params_, struct us_needs *needs) {
+    (void)params_;
+    needs->device = US_DEVICE_PREFERRED;
 }
 
 const struct us_node_type us_node_face_crop = {
@@ -257,5 +328,6 @@ const struct us_node_type us_node_face_crop = {
     .params_size = sizeof(PARAMS),
     .per_frame = true,
     .window = face_crop_window,
+    .needs = face_crop_needs,
     .run = face_crop_run,
 };

@@ -8,7 +8,7 @@
 #include "runtime/base/mem.h"
 #include "runtime/image/image.h"
 
-enum { STEPS = 4, MOST = 40 };
+enum { STEPS = 4, MOST = US_CURVE_POINTS / STEPS };
 
 static const int mouth[] = {61,  185, 40,  39,  37,  0,  267, 269, 270, 409,
                             291, 375, 321, 405, 314, 17, 84,  181, 91,  146};
@@ -38,9 +38,9 @@ static void raise_forehead(const double (*points)[2], double forehead, double (*
     }
 }
 
-static void draw(const double (*points)[2], const int *indices, int count, double forehead,
-                 struct us_view matte) {
-    double outline[MOST][2], curve[MOST * STEPS][2];
+static int make_curve(const double (*points)[2], const int *indices, int count, double forehead,
+                      double (*curve)[2]) {
+    double outline[MOST][2];
     for (int i = 0; i < count; i++) {
         memcpy(outline[i], points[indices[i]], sizeof outline[i]);
     }
@@ -48,7 +48,18 @@ static void draw(const double (*points)[2], const int *indices, int count, doubl
         raise_forehead(points, forehead, outline, count);
     }
     us_curve_closed((const double(*)[2])outline, count, STEPS, curve);
-    us_polygon_fill(matte, (const double(*)[2])curve, count * STEPS);
+    return count * STEPS;
+}
+
+static void draw(const double (*points)[2], const int *indices, int count, double forehead,
+                 struct us_view matte) {
+    double curve[US_CURVE_POINTS][2];
+    int made = make_curve(points, indices, count, forehead, curve);
+    us_polygon_fill(matte, (const double(*)[2])curve, made);
+}
+
+int us_face_curve(const double (*points)[2], double forehead, double (*curve)[2]) {
+    return make_curve(points, us_face_oval, US_OVAL_POINTS, forehead, curve);
 }
 
 /* matte := max(matte, part), or matte x (1 - part). */

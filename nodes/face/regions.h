@@ -14,4 +14,8 @@ enum us_region { US_REGION_FACE, US_REGION_EYES, US_REGION_MOUTH, US_REGION_SKIN
 struct us_error *us_region_draw(enum us_region region, const double (*points)[2], double forehead,
                                 struct us_view matte) US_NODISCARD;
 
+/* The outline that FACE fills, as a closed polygon; returns its points. */
+enum { US_CURVE_POINTS = 160 };
+int us_face_curve(const double (*points)[2], double forehead, double (*curve)[2]);
+
 #endif

@@ -204,16 +204,23 @@ static struct us_error *no_channel(const struct us_image *image, const char *wan
     return error;
 }
 
-struct us_error *us_image_read_plane(const struct us_image *image, const char *name,
-                                     struct us_view plane) {
-    const struct us_channel *channel = us_image_channel(image, name);
-    if (!channel || channel->x_sampling != 1 || channel->y_sampling != 1) {
+struct us_error *us_image_full_channel(const struct us_image *image, const char *name,
+                                       const struct us_channel **channel) {
+    *channel = us_image_channel(image, name);
+    if (!*channel || (*channel)->x_sampling != 1 || (*channel)->y_sampling != 1) {
         struct us_str wanted = {0};
         us_str_printf(&wanted, "full-resolution channel '%s'", name);
         struct us_error *error = no_channel(image, us_str_text(&wanted));
         us_str_finish(&wanted);
         return error;
     }
+    return NULL;
+}
+
+struct us_error *us_image_read_plane(const struct us_image *image, const char *name,
+                                     struct us_view plane) {
+    const struct us_channel *channel;
+    US_TRY(us_image_full_channel(image, name, &channel));
     us_channel_read(channel, plane);
     return NULL;
 }

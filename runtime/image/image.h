@@ -77,6 +77,9 @@ struct us_channel *us_image_channel(const struct us_image *image, const char *na
 size_t us_sample_size(enum us_sample sample);
 size_t us_channel_bytes(const struct us_channel *channel);
 
+/* The channel of that name at full resolution; fails, naming the channels there are. */
+struct us_error *us_image_full_channel(const struct us_image *image, const char *name,
+                                       const struct us_channel **channel) US_NODISCARD;
 /* The pixels of a full-resolution channel as float, width x height of the data window.
  * `us_image_read_plane` fills caller's memory; `write_plane` converts to the channel's own type. */
 struct us_error *us_image_read_plane(const struct us_image *image, const char *name,

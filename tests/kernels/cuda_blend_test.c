@@ -59,6 +59,15 @@ static void check_samples_at(int32_t width, int32_t height, int32_t x, int32_t y
     us_samples_write_cuda(there, x, y, plane.device, NULL, NULL);
     ASSERT_CUDA(cudaMemcpy(back, there.data, sizeof back, cudaMemcpyDeviceToHost));
     assert_memory_equal(back, bits, sizeof back);
+    uint32_t cut[2][7 * 5];
+    struct us_samples part = {cut[0], 7, 5, type}, part_there = part;
+    size_t bytes = 35 * (type == US_SAMPLE_HALF ? sizeof(uint16_t) : sizeof(uint32_t));
+    part_there.data = device_copy(cut[1], sizeof cut[1]);
+    us_samples_copy(here, x, y, part);
+    us_samples_copy_cuda(there, x, y, part_there, NULL);
+    ASSERT_CUDA(cudaMemcpy(cut[1], part_there.data, bytes, cudaMemcpyDeviceToHost));
+    assert_memory_equal(cut[1], cut[0], bytes);
+    ASSERT_CUDA(cudaFree(part_there.data));
     ASSERT_CUDA(cudaFree(there.data));
     drop_pair(&plane);
     drop_pair(&where);
