@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "nodes/learn/team.h"
 #include "runtime/base/mem.h"
 #include "tools/devices.h"
 #include "tools/json_line.h"
@@ -55,11 +56,34 @@ static struct us_error *execute(struct us_session *session, const struct us_argu
     return error;
 }
 
+/* A rank that a launcher started, but not the first: rank 0 runs the graph and says when to end. */
+static int serve(const struct us_arguments *arguments) {
+    signal(SIGINT, SIG_IGN);
+    signal(SIGTERM, SIG_IGN);
+    struct us_error *error = us_team_serve(arguments->threads);
+    return error ? us_show_error(error) : 0;
+}
+
+int us_command_rank(const struct us_arguments *arguments) {
+    bool serves;
+    struct us_error *error = us_team_join(&serves);
+    if (!error && !serves) {
+        error = us_error_hint(us_fail(US_USAGE, "nobody says which rank this is"),
+                              "understudy run starts ranks by itself; see docs/ddp.md");
+    }
+    return error ? us_show_error(error) : serve(arguments);
+}
+
 int us_command_run(const struct us_arguments *arguments) {
+    bool serves;
+    struct us_error *error = us_team_join(&serves);
+    if (!error && serves) {
+        return serve(arguments);
+    }
     catch_signals();
-    struct us_session session;
+    struct us_session session = {0};
     struct us_summary summary = {0};
-    struct us_error *error = us_session_open(arguments, &session);
+    error = error ? error : us_session_open(arguments, &session);
     struct us_progress *progress = NULL;
     if (!error) {
         progress = us_progress_create(session.graph, arguments->json);
@@ -71,5 +95,6 @@ int us_command_run(const struct us_arguments *arguments) {
     }
     us_progress_destroy(progress);
     us_session_finish(&session);
+    us_team_leave();
     return caught && (status == 130 || status == 0) ? 128 + caught : status;
 }

@@ -41,7 +41,7 @@ struct us_command {
     const char *words;                                /* "GRAPH NODE[@FRAME]" */
     size_t least, most;                               /* words */
     unsigned options;                                 /* us_option_bit */
-    const char *summary;                              /* one line */
+    const char *summary;                              /* one line; "": not listed */
     const char *doc;                                  /* further paragraphs, or "" */
     const char *example;                              /* one or more lines, each a command */
     int (*run)(const struct us_arguments *arguments); /* the exit status */
@@ -61,6 +61,7 @@ void us_options_print(unsigned options, struct us_str *out);
 bool us_size_parse(const char *text, size_t *bytes);
 
 int us_command_run(const struct us_arguments *arguments);
+int us_command_rank(const struct us_arguments *arguments);
 int us_command_plan(const struct us_arguments *arguments);
 int us_command_explain(const struct us_arguments *arguments);
 int us_command_validate(const struct us_arguments *arguments);

@@ -19,6 +19,9 @@ const struct us_command us_commands[] = {
      "understudy run graphs/quickstart.yaml\n"
      "understudy run shot.yaml -p erode_px=6 --only comp --frames 1001-1010\n",
      us_command_run},
+    {"rank", "", 0, 0, US_OPT_THREADS, "",
+     "Takes part in the trainings of rank 0, which starts it.\n", "understudy rank\n",
+     us_command_rank},
     {"plan", "GRAPH", 1, 1, US_OPT_RUN | US_OPT_JSON,
      "say what run would do, why, and how long it took before", "",
      "understudy plan shot.yaml -p erode_px=6\n", us_command_plan},
@@ -53,7 +56,9 @@ const struct us_command us_commands[] = {
 static void print_overview(FILE *out) {
     fputs("usage: understudy COMMAND ...\n\n", out);
     for (const struct us_command *command = us_commands; command->name; command++) {
-        fprintf(out, "  %-10s %s\n", command->name, command->summary);
+        if (command->summary[0]) {
+            fprintf(out, "  %-10s %s\n", command->name, command->summary);
+        }
     }
     fputs("\nunderstudy COMMAND --help says more.\n", out);
 }

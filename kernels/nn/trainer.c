@@ -103,6 +103,10 @@ enum us_nn_status us_nn_trainer_write(struct us_nn_trainer *trainer, enum us_nn_
     return trainer->type->write(trainer, buffer, flat);
 }
 
+uint64_t us_nn_trainer_arrangement(const struct us_nn_trainer *trainer) {
+    return trainer->type->arrangement ? trainer->type->arrangement(trainer) : 0;
+}
+
 uint64_t us_nn_trainer_steps(const struct us_nn_trainer *trainer) {
     return trainer->steps;
 }

@@ -120,6 +120,8 @@ enum us_nn_status us_nn_trainer_read(const struct us_nn_trainer *trainer, enum u
                                      float *flat);
 enum us_nn_status us_nn_trainer_write(struct us_nn_trainer *trainer, enum us_nn_buffer buffer,
                                       const float *flat);
+/* A number that trainers share whose gradients lie in memory alike, so that they can be added. */
+uint64_t us_nn_trainer_arrangement(const struct us_nn_trainer *trainer);
 /* Updates done so far. */
 uint64_t us_nn_trainer_steps(const struct us_nn_trainer *trainer);
 void us_nn_trainer_set_steps(struct us_nn_trainer *trainer, uint64_t steps);

@@ -259,4 +259,5 @@ const struct nn_trainer_type nn_cpu_trainer_type = {.problem = cpu_problem,
                                                     .set_fade = cpu_set_fade,
                                                     .layout = nn_cpu_layout,
                                                     .read = nn_cpu_read,
-                                                    .write = nn_cpu_write};
+                                                    .write = nn_cpu_write,
+                                                    .arrangement = nn_cpu_arrangement};

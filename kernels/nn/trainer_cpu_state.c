@@ -62,3 +62,17 @@ enum us_nn_status nn_cpu_infer(struct us_nn_trainer *trainer, enum us_nn_side de
     omp_set_num_threads(t->base.config.threads);
     return nn_network_infer(&t->inference, (int)decoder, faces, count, images, masks);
 }
+
+/* FNV-1a over where each layer's weights and biases lie, in blocks of how many channels. */
+uint64_t nn_cpu_arrangement(const struct us_nn_trainer *trainer) {
+    const struct nn_params *p = &((const struct nn_cpu_trainer *)trainer)->params;
+    uint64_t hash = 14695981039346656037u;
+    for (int i = 0; i < p->count; i++) {
+        const struct nn_weight *w = &p->weights[i];
+        const uint64_t place[] = {w->offset, w->count, w->bias_offset, (uint64_t)p->block};
+        for (size_t k = 0; k < sizeof place / sizeof *place; k++) {
+            hash = (hash ^ place[k]) * 1099511628211u;
+        }
+    }
+    return hash;
+}

@@ -42,6 +42,7 @@ enum us_nn_status nn_cpu_read(const struct us_nn_trainer *trainer, enum us_nn_bu
                               float *flat);
 enum us_nn_status nn_cpu_write(struct us_nn_trainer *trainer, enum us_nn_buffer buffer,
                                const float *flat);
+uint64_t nn_cpu_arrangement(const struct us_nn_trainer *trainer);
 enum us_nn_status nn_cpu_infer(struct us_nn_trainer *trainer, enum us_nn_side decoder,
                                const float *faces, int count, float *images, float *masks);
 

@@ -35,6 +35,7 @@ struct nn_trainer_type {
                               float *flat);
     enum us_nn_status (*write)(struct us_nn_trainer *trainer, enum us_nn_buffer buffer,
                                const float *flat);
+    uint64_t (*arrangement)(const struct us_nn_trainer *trainer); /* (optional) */
 };
 
 extern const struct nn_trainer_type nn_cpu_trainer_type;

@@ -99,9 +99,10 @@ static void draw(const struct us_train_batches *b, struct us_train_slot *slot, u
         us_train_ranges(from->params, (enum us_nn_side)side, slot->step);
     const uint32_t stream = STREAM_AUGMENT + 2 * slot->repeat + side;
     struct us_augment_job *job = &slot->jobs[side * n + i];
-    const size_t pick = us_augment_pick(from->training_count, b->seed, stream, slot->step, i);
+    const uint32_t place = (uint32_t)b->first + i;
+    const size_t pick = us_augment_pick(from->training_count, b->seed, stream, slot->step, place);
     job->face = us_dataset_face(&from->dataset, from->training[pick]);
-    us_augment_draw(&ranges, b->size, b->seed, stream, slot->step, i, &job->draw);
+    us_augment_draw(&ranges, b->size, b->seed, stream, slot->step, place, &job->draw);
     us_priority_draw(us_dataset_mesh(&from->dataset, from->training[pick]), job->draw.affine,
                      b->size, slot->priorities[side] + i * area);
 }

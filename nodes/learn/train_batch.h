@@ -27,6 +27,7 @@ struct us_train_slot {
 struct us_train_batches {
     struct us_train_side *sides; /* 2, borrowed */
     int batch, size, threads;
+    int first; /* slot of the whole batch that this process's begins at */
     uint64_t seed;
     struct us_train_slot slots[2];
     int current;      /* slot of the batch given last */
@@ -43,8 +44,8 @@ struct us_error *us_train_batches_init(struct us_train_batches *batches,
                                        const struct us_nn_trainer_config *config) US_NODISCARD;
 void us_train_batches_finish(struct us_train_batches *batches);
 
-/* The batch of a step; `repeat` 0 first, others give other batches for the same step. Valid until
- * the next call. */
+/* The batch of a step, slots first to first + batch of the whole; `repeat` 0 first, others give
+ * other batches for the same step. Valid until the next call. */
 const struct us_nn_batch *us_train_batches_make(struct us_train_batches *batches, uint64_t step,
                                                 uint32_t repeat);
 

@@ -2,11 +2,13 @@
 
 #include <string.h>
 
+#include "kernels/nn/comm.h"
 #include "nodes/learn/loss_guard.h"
 
 static const char *const archs[] = {"df", "liae", NULL};
 static const char *const optimizers[] = {"adabelief", "adam", NULL};
 static const char *const precisions[] = {"f32", "bf16", NULL};
+static const char *const exchanges[] = {"f32", "bf16", NULL};
 static const char *const flips[] = {"none", "source", "destination", "both", NULL};
 
 #define P struct train_params
@@ -24,7 +26,33 @@ const struct us_param us_train_params[] = {
     US_INT(P, e_dims, 32, 4, 256, "channels", "Width of the encoder."),
     US_INT(P, d_dims, 32, 4, 256, "channels", "Width of the decoders."),
     US_INT(P, mask_dims, 12, 4, 256, "channels", "Width of the decoders' mask branch."),
-    US_INT(P, batch, 4, 1, 256, "pairs", "Faces of each person in a step."),
+    US_INT(P, batch, 4, 1, 256, "pairs", "Faces of each person in a step, of all ranks together."),
+    {.name = "ranks",
+     .doc =
+         "Processes that share each step's batch, one a device; 0: one, or as many as a launcher "
+         "started. Results are the same up to rounding, and bit for bit with pass.",
+     .type = US_PARAM_INT,
+     .offset = AT(ranks),
+     .max = US_NN_COMM_RANKS,
+     .unit = "",
+     .role = US_UNKEYED},
+    {.name = "pass",
+     .doc = "Pairs that a rank computes at once, at most all of its batch; less take less memory. "
+            "0: all. Gradients of passes and ranks are added in one fixed order, so that the bits "
+            "stay when the ranks (powers of two of them) change and pass does not.",
+     .type = US_PARAM_INT,
+     .offset = AT(pass),
+     .max = 256,
+     .unit = "pairs",
+     .role = US_UNKEYED},
+    {.name = "exchange",
+     .doc = "How gradients travel between ranks: bf16 takes half the bytes.",
+     .type = US_PARAM_CHOICE,
+     .offset = AT(exchange),
+     .text = "f32",
+     .choices = exchanges,
+     .unit = "",
+     .neutral = true},
     {.name = "steps",
      .doc = "Steps to train. More than before goes on where the last training "
             "with these parameters stopped.",
@@ -218,6 +246,14 @@ struct us_error *us_train_check(const void *params) {
     if (p->dssim_weight + p->square_weight + p->absolute_weight <= 0) {
         return us_fail(US_USAGE, "loss.dssim, loss.square and loss.absolute are all 0");
     }
+    if (p->ranks > 1 && p->batch % p->ranks != 0) {
+        return us_fail(US_USAGE, "a batch of %lld pairs cannot be split among %lld ranks",
+                       (long long)p->batch, (long long)p->ranks);
+    }
+    if (p->pass > 0 && p->pass < p->batch && p->batch % p->pass != 0) {
+        return us_fail(US_USAGE, "pass is %lld, allowed is a divisor of the batch, %lld",
+                       (long long)p->pass, (long long)p->batch);
+    }
     if (strcmp(p->precision, "bf16") == 0 && !us_nn_has_bf16()) {
         return us_error_hint(us_fail(US_MISSING, "precision is bf16, but this processor has none"),
                              "use precision: f32");
@@ -257,6 +293,8 @@ struct us_error *us_train_config(const struct train_params *p, const struct us_d
     const bool adam = strcmp(p->optimizer, "adam") == 0;
     *config = (struct us_nn_trainer_config){.arch = arch_of(p, size),
                                             .batch = (int)p->batch,
+                                            .pass = p->pass < p->batch ? (int)p->pass : 0,
+                                            .comm_bf16 = strcmp(p->exchange, "bf16") == 0,
                                             .threads = threads,
                                             .seed = (uint64_t)p->seed,
                                             .bf16 = strcmp(p->precision, "bf16") == 0};

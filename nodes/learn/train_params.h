@@ -10,7 +10,8 @@
 struct train_params {
     const char *arch, *options;
     int64_t ae_dims, e_dims, d_dims, mask_dims;
-    int64_t batch, steps, seed, holdout;
+    int64_t batch, ranks, pass, steps, seed, holdout;
+    const char *exchange;
     double until_loss; /* NaN: none */
     const char *optimizer, *precision, *flip;
     double lr, lr_dropout, clip, average;

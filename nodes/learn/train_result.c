@@ -139,7 +139,8 @@ static struct us_value *make_metrics(const struct us_training *t, const struct m
                   "{\"event\":\"final\",\"step\":%llu,\"loss\":%.6g,\"seconds\":%.3f,"
                   "\"images_per_second\":%.2f,\"data_wait\":%.4f",
                   (unsigned long long)t->step, us_training_loss(t, t->step), t->seconds,
-                  t->seconds > 0 ? 2.0 * t->config.batch * (double)t->step / t->seconds : 0.0,
+                  t->seconds > 0 ? 2.0 * (double)t->params->batch * (double)t->step / t->seconds
+                                 : 0.0,
                   t->seconds > 0 ? t->wait_seconds / t->seconds : 0.0);
     for (int side = 0; side < 2; side++) {
         us_str_printf(&out, ",\"%s\":{\"faces\":%zu,\"held_out\":%s,\"ssim\":%.5f,\"psnr\":%.3f}",

@@ -115,7 +115,7 @@ static struct us_error *train(struct us_training *t) {
 static struct us_error *run(struct us_task *task) {
     struct us_training training = {.task = task};
     struct us_error *error = train(&training);
-    us_training_close(&training);
+    us_training_close(&training, error);
     return error;
 }
 

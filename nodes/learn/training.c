@@ -9,6 +9,7 @@
 #include "nodes/learn/train_result.h"
 #include "nodes/learn/training_guard.h"
 #include "nodes/learn/training_state.h"
+#include "nodes/learn/training_team.h"
 #include "runtime/base/mem.h"
 
 enum { REPEATS = 8, RETRY_SECONDS = 60 };
@@ -47,12 +48,15 @@ struct us_error *us_training_open(struct us_training *t, struct us_task *task, i
     US_TRY(sides_agree(&t->sides[0].dataset, &t->sides[1].dataset));
     US_TRY(us_train_config(t->params, &t->sides[0].dataset, us_task_threads(task), &t->config));
     US_TRY(us_task_workspace(task, &t->folder));
+    US_TRY(us_training_team_open(t));
     US_TRY(us_nn_error(us_nn_trainer_create(&t->config, &t->trainer), "build the net"));
+    US_TRY(us_training_team_agree(t));
     return us_train_batches_init(&t->batches, t->sides, &t->config);
 }
 
-void us_training_close(struct us_training *t) {
+void us_training_close(struct us_training *t, const struct us_error *failed) {
     us_error_free(us_checkpoint_writer_wait(&t->writer));
+    us_training_team_close(t, failed);
     for (int side = 0; side < 2; side++) {
         us_train_side_finish(&t->sides[side]);
     }
@@ -81,7 +85,7 @@ static void print_terms(const char *name, const struct us_nn_loss_terms *terms,
                   name, terms->dssim, terms->square, terms->absolute, terms->mask);
 }
 
-static void print_line(struct us_training *t, const struct us_nn_losses *losses) {
+static struct us_error *print_line(struct us_training *t, const struct us_nn_losses *losses) {
     const double seconds = t->seconds - t->line_seconds;
     const double wait = t->wait_seconds - t->line_wait_seconds;
     const double source = us_losses_mean(t->losses, t->step, US_METRICS_STEPS, 0);
@@ -95,22 +99,25 @@ static void print_line(struct us_training *t, const struct us_nn_losses *losses)
                   t->seconds);
     if (seconds > 0) {
         us_str_printf(&t->lines, ",\"images_per_second\":%.2f,\"data_wait\":%.4f",
-                      2.0 * t->config.batch * US_METRICS_STEPS / seconds, wait / seconds);
+                      2.0 * (double)t->params->batch * US_METRICS_STEPS / seconds, wait / seconds);
     }
+    struct us_error *error = us_training_team_report(t, &t->lines);
     us_str_append(&t->lines, "}\n");
     t->line_seconds = t->seconds;
     t->line_wait_seconds = t->wait_seconds;
+    return error;
 }
 
 /* One update. A batch whose loss or gradient is not finite is passed over for another. */
 static struct us_error *step(struct us_training *t, const float *init) {
     struct us_nn_losses losses;
     enum us_nn_status status = US_NN_NOT_FINITE;
-    const double start = now();
+    const double start = now(), waited = us_training_team_waited(t);
     for (uint32_t repeat = 0; repeat < REPEATS && status == US_NN_NOT_FINITE; repeat++) {
+        const uint32_t variation = repeat + REPEATS * (uint32_t)t->generation;
+        US_TRY(us_training_team_step(t, variation));
         const double before = now();
-        const struct us_nn_batch *batch =
-            us_train_batches_make(&t->batches, t->step, repeat + REPEATS * (uint32_t)t->generation);
+        const struct us_nn_batch *batch = us_train_batches_make(&t->batches, t->step, variation);
         t->wait_seconds += now() - before;
         if (t->config.device != US_NN_CPU) { /* whose step leaves processors idle */
             us_train_batches_ahead(&t->batches, t->step + 1, REPEATS * (uint32_t)t->generation);
@@ -122,13 +129,17 @@ static struct us_error *step(struct us_training *t, const float *init) {
         }
     }
     t->seconds += now() - start;
+    us_training_team_note(t, now() - start, waited);
+    if (status == US_NN_LOST) {
+        return us_training_team_lost(t);
+    }
     if (status == US_NN_NOT_FINITE) {
         return us_training_not_finite(t, init, "loss or gradient is not finite");
     }
     US_TRY(us_nn_error(status, "train"));
     note_loss(t, &losses);
     if (t->step % US_METRICS_STEPS == 0) {
-        print_line(t, &losses);
+        US_TRY(print_line(t, &losses));
     }
     return us_training_look(t, init);
 }
@@ -155,6 +166,7 @@ static struct us_error *save_if_due(struct us_training *t, const float *init) {
     if (!save_due(t)) {
         return NULL;
     }
+    US_TRY(us_training_team_check(t));
     t->saved_at = now();
     failed = us_training_save(t, false, &finite);
     if (failed) {
@@ -207,6 +219,7 @@ struct us_error *us_training_run(struct us_training *t, const float *init) {
             US_TRY(save_if_due(t, init));
         }
         us_training_settle(t);
+        US_TRY(us_training_team_check(t));
         us_training_warn(t, us_training_save(t, true, &finite));
         us_training_settle(t);
         if (!finite) {

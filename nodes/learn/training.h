@@ -11,6 +11,7 @@
 #define US_NODES_LEARN_TRAINING_H
 
 #include "nodes/learn/checkpoint_writer.h"
+#include "nodes/learn/together.h"
 #include "nodes/learn/train_batch.h"
 #include "runtime/api/task.h"
 #include "runtime/base/str.h"
@@ -23,12 +24,16 @@ enum {
 struct us_training {
     struct us_task *task;
     const struct train_params *params;
-    struct us_train_side sides[2]; /* source, destination */
-    struct us_nn_trainer_config config;
+    struct us_train_side sides[2];      /* source, destination */
+    struct us_nn_trainer_config config; /* of this process's part */
     struct us_nn_trainer *trainer;
     struct us_train_batches batches;
     const char *folder; /* of the checkpoints */
     struct us_checkpoint_writer writer;
+    struct us_together together; /* with the other ranks */
+    struct us_digest digests[3]; /* of what they were given: parameters, source, destination */
+    int slow_rank;               /* 1 + the rank that was slow at the last report, or 0 */
+    bool told_uneven;            /* that it is */
     uint64_t step, target, generation;
     uint64_t returns, trouble, returned_to; /* checkpoint.h */
     float *losses;                          /* two a step */
@@ -47,7 +52,8 @@ struct us_error *us_training_open(struct us_training *training, struct us_task *
  * target or the wanted loss, saves there and fills `parameters`. Stopped (US_CANCELLED), it saves
  * first. */
 struct us_error *us_training_run(struct us_training *training, const float *init) US_NODISCARD;
-void us_training_close(struct us_training *training);
+/* `failed`: the error it ended with, for the other ranks, or NULL. */
+void us_training_close(struct us_training *training, const struct us_error *failed);
 
 /* Mean loss of both sides together over the last US_LOSS_WINDOW steps before `step`, or of all. */
 double us_training_loss(const struct us_training *training, uint64_t step);

@@ -5,6 +5,7 @@
 
 #include "nodes/learn/model_file.h"
 #include "nodes/learn/training_guard.h"
+#include "nodes/learn/training_team.h"
 #include "runtime/base/mem.h"
 
 static const enum us_nn_buffer buffers[US_CHECKPOINT_BUFFERS] = {US_NN_PARAMETERS, US_NN_MOMENT1,
@@ -193,10 +194,10 @@ struct us_error *us_training_restore(struct us_training *t, uint64_t limit, cons
         }
     }
     us_free(steps);
-    if (error || adopted) {
-        return error;
+    if (!error && !adopted) {
+        error = start_anew(t, init);
     }
-    return start_anew(t, init);
+    return error ? error : us_training_team_state(t);
 }
 
 struct us_error *us_training_resume(struct us_training *t, const float *init) {

@@ -1,0 +1,47 @@
+/* What the ranks of a team do together in one training: the same calls on every rank, after an
+ * order of rank 0 (team.h). A call fails with US_RETRY when the team is lost. */
+#ifndef US_NODES_LEARN_TOGETHER_H
+#define US_NODES_LEARN_TOGETHER_H
+
+#include "kernels/nn/trainer.h"
+#include "nodes/learn/team.h"
+#include "runtime/base/hash.h"
+
+struct us_together {
+    struct us_team *team; /* NULL: this process alone; nothing below is valid then */
+    struct us_nn_trainer *trainer;
+    bool averaged;                      /* there is a moving average of the weights */
+    char devices[US_NN_COMM_RANKS][64]; /* what each rank computes with */
+    double computing, waiting;          /* seconds since the last report */
+};
+
+/* Seconds of one rank since the last report: in its own steps, and of those waiting for others. */
+struct us_rank_times {
+    double computing, waiting;
+};
+
+/* Turns the configuration of a whole training into that of one rank: its part of the batch, its
+ * threads. Fails when the batch cannot be split evenly. */
+struct us_error *us_together_split(struct us_team *team, int threads,
+                                   struct us_nn_trainer_config *config) US_NODISCARD;
+
+/* Do all ranks train the same? Digests of parameters and of each side's faces; names the rank that
+ * differs. Learns the devices. */
+struct us_error *us_together_agree(struct us_together *together,
+                                   const struct us_digest digests[3]) US_NODISCARD;
+
+/* All ranks get rank 0's weights, moments and step. */
+struct us_error *us_together_state(struct us_together *together, uint64_t step) US_NODISCARD;
+
+/* After a step that took so long: what the next report tells; how late others may be from now on
+ * is a function of it. */
+void us_together_note(struct us_together *together, double seconds, double waiting);
+
+/* `times`, one a rank, for all. */
+struct us_error *us_together_report(struct us_together *together,
+                                    struct us_rank_times *times) US_NODISCARD;
+
+/* Do all ranks have the same weights, bit for bit? Names the rank that drifted. */
+struct us_error *us_together_check(struct us_together *together) US_NODISCARD;
+
+#endif

@@ -1,0 +1,136 @@
+#include "nodes/learn/train_rank.h"
+
+#include "nodes/learn/handshake.h"
+#include "nodes/learn/model_file.h"
+#include "nodes/learn/pack_params.h"
+#include "nodes/learn/together.h"
+#include "nodes/learn/train_batch.h"
+#include "runtime/base/mem.h"
+
+#define PAYLOAD_MOST ((uint64_t)1 << 40)
+
+struct rank_training {
+    struct us_together together;
+    struct us_arena arena; /* of the parameters' texts */
+    struct train_params params;
+    struct us_train_side sides[2];
+    struct us_nn_trainer_config config;
+    struct us_train_batches batches;
+    struct us_digest digests[3];
+};
+
+/* us_malloc'ed bytes that rank 0 hands to all. */
+static struct us_error *receive(struct us_team *team, uint64_t size, uint8_t **bytes,
+                                struct us_digest *digest) {
+    struct us_nn_comm *comm = team->comm;
+    *bytes = size < PAYLOAD_MOST ? us_try_alloc_pixels((size_t)size + 1) : NULL;
+    if (!*bytes) {
+        return us_fail(US_RETRY, "no memory for %llu bytes of rank 0", (unsigned long long)size);
+    }
+    if (!comm->calls->broadcast(comm, *bytes, (size_t)size, 0, NULL) ||
+        !comm->calls->wait(comm, NULL)) {
+        us_free(*bytes);
+        *bytes = NULL;
+        return us_team_lost(team);
+    }
+    *digest = us_digest_of(*bytes, (size_t)size);
+    return NULL;
+}
+
+static struct us_error *receive_params(struct us_team *team, struct rank_training *t,
+                                       uint64_t size) {
+    uint8_t *bytes;
+    US_TRY(receive(team, size, &bytes, &t->digests[0]));
+    struct us_error *error =
+        us_params_unpack(us_train_params, bytes, (size_t)size, &t->params, &t->arena);
+    us_free(bytes);
+    return error;
+}
+
+static struct us_error *receive_side(struct us_team *team, struct rank_training *t, int side,
+                                     uint64_t size) {
+    uint8_t *bytes;
+    t->sides[side].params = &t->params;
+    US_TRY(receive(team, size, &bytes, &t->digests[1 + side]));
+    struct us_error *error = us_dataset_add_file(&t->sides[side].dataset, bytes, (size_t)size);
+    us_free(bytes);
+    US_TRY(error);
+    if (t->sides[side].dataset.count == 0) {
+        return us_fail(US_CORRUPT, "rank 0 sends no faces");
+    }
+    return us_train_side_init(&t->sides[side]);
+}
+
+static struct us_error *open_training(struct us_team *team, struct rank_training *t,
+                                      const struct us_order *order, int threads) {
+    US_TRY(receive_params(team, t, order->sizes[0]));
+    for (int side = 0; side < 2; side++) {
+        US_TRY(receive_side(team, t, side, order->sizes[1 + side]));
+    }
+    threads = order->threads > 0 ? order->threads : threads;
+    threads = threads > 0 ? threads : us_team_threads(&team->ranks);
+    US_TRY(us_train_config(&t->params, &t->sides[0].dataset, threads, &t->config));
+    US_TRY(us_together_split(team, threads, &t->config));
+    US_TRY(us_nn_error(us_nn_trainer_create(&t->config, &t->together.trainer), "build the net"));
+    US_TRY(us_train_batches_init(&t->batches, t->sides, &t->config));
+    t->batches.first = team->ranks.rank * t->config.batch;
+    t->together.team = team;
+    t->together.averaged = t->config.optimizer.average_decay > 0;
+    return us_together_agree(&t->together, t->digests);
+}
+
+static void close_training(struct rank_training *t) {
+    us_train_batches_finish(&t->batches);
+    us_nn_trainer_destroy(t->together.trainer);
+    for (int side = 0; side < 2; side++) {
+        us_train_side_finish(&t->sides[side]);
+    }
+    us_arena_finish(&t->arena);
+}
+
+static struct us_error *step(struct rank_training *t, const struct us_order *order) {
+    struct us_nn_losses losses;
+    const struct us_nn_comm *comm = t->together.team->comm;
+    const double start = us_deadline_clock(), waited = comm->exposed_seconds;
+    const struct us_nn_batch *batch =
+        us_train_batches_make(&t->batches, order->step, order->repeat);
+    const enum us_nn_status status = us_nn_trainer_step(t->together.trainer, batch, &losses);
+    if (status == US_NN_LOST) {
+        return us_team_lost(t->together.team);
+    }
+    us_together_note(&t->together, us_deadline_clock() - start, comm->exposed_seconds - waited);
+    return status == US_NN_NOT_FINITE ? NULL : us_nn_error(status, "train");
+}
+
+static struct us_error *obey(struct rank_training *t, const struct us_order *order) {
+    struct us_rank_times times[US_NN_COMM_RANKS];
+    switch (order->kind) {
+    case US_ORDER_STATE:
+        return us_together_state(&t->together, order->step);
+    case US_ORDER_STEP:
+        return step(t, order);
+    case US_ORDER_REPORT:
+        return us_together_report(&t->together, times);
+    case US_ORDER_CHECK:
+        return us_together_check(&t->together);
+    case US_ORDER_END:
+        return NULL;
+    default:
+        return us_fail(US_FAILED, "rank 0 gives order %u in a training", order->kind);
+    }
+}
+
+struct us_error *us_train_rank(struct us_team *team, const struct us_order *first, int threads) {
+    struct rank_training *t = us_calloc(1, sizeof *t);
+    struct us_order order = *first;
+    struct us_error *error = open_training(team, t, first, threads);
+    while (!error && order.kind != US_ORDER_END) {
+        error = us_team_order(team, &order) ? obey(t, &order) : us_team_lost(team);
+    }
+    if (error) {
+        team->comm->calls->abort(team->comm, error->text);
+    }
+    close_training(t);
+    us_free(t);
+    return error;
+}
