@@ -118,6 +118,17 @@ static struct us_error *check_place(const struct us_merge *merge) {
     return NULL;
 }
 
+struct work {
+    struct us_merge *merge;
+    struct us_image *out;
+};
+
+static struct us_error *run_merge(struct us_gpu *gpu, void *context) {
+    const struct work *work = context;
+    return gpu->api ? us_merge_run_on_device(work->merge, gpu, work->out)
+                    : us_merge_run(work->merge, work->out);
+}
+
 static struct us_error *merge_face(struct us_task *task, struct us_merge *merge,
                                    struct us_image *out) {
     const struct composite_params *p = us_task_params(task);
@@ -137,11 +148,8 @@ static struct us_error *merge_face(struct us_task *task, struct us_merge *merge,
         return NULL;
     }
     US_TRY(us_task_progress(task, 0.1));
-    struct us_gpu gpu;
-    US_TRY(us_gpu_open(us_task_device(task), &gpu));
-    struct us_error *error =
-        gpu.api ? us_merge_run_on_device(merge, &gpu, out) : us_merge_run(merge, out);
-    return us_gpu_close(&gpu, error);
+    struct work work = {merge, out};
+    return us_gpu_run(task, run_merge, &work);
 }
 
 static struct us_error *make_output(struct us_task *task, struct us_merge *merge) {

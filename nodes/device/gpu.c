@@ -17,10 +17,11 @@ static struct us_error *find_api(const struct us_cuda_frame_api **api) {
     return *api ? NULL : us_fail(US_RETRY, "no CUDA device can be used: %s", why_not);
 }
 
-static struct us_error *told(const struct us_gpu *gpu, enum us_nn_status status) {
+static struct us_error *told(struct us_gpu *gpu, enum us_nn_status status) {
     if (status == US_NN_OK) {
         return NULL;
     }
+    gpu->failed = true;
     return us_fail(US_RETRY, "work on device cuda:%d failed: %s", gpu->device,
                    status == US_NN_FAILED ? gpu->api->problem() : us_nn_status_text(status));
 }
@@ -57,8 +58,29 @@ struct us_error *us_gpu_close(struct us_gpu *gpu, struct us_error *error) {
     return error;
 }
 
+struct us_error *us_gpu_run(struct us_task *task,
+                            struct us_error *(*work)(struct us_gpu *gpu, void *context),
+                            void *context) {
+    struct us_gpu gpu, none = {.device = -1};
+    struct us_error *error = us_gpu_open(us_task_device(task), &gpu);
+    bool failed = error != NULL;
+    if (!failed) {
+        error = work(&gpu, context);
+        bool before = gpu.failed, worked = !error;
+        error = us_gpu_close(&gpu, error);
+        failed = error && (before || worked); /* what shows at the end is the device's too */
+    }
+    if (!failed || us_task_device(task) < 0) {
+        return error;
+    }
+    us_task_warn(task, "%s; on the processor instead", error->text);
+    us_error_free(error);
+    return work(&none, context);
+}
+
 struct us_error *us_gpu_take(struct us_gpu *gpu, size_t bytes, void **block) {
     *block = gpu->api->take(gpu->frame, bytes);
+    gpu->failed = gpu->failed || !*block;
     return *block
                ? NULL
                : us_fail(US_RETRY, "no memory for %zu bytes on device cuda:%d", bytes, gpu->device);

@@ -1,29 +1,36 @@
-/* A task's work on its device: opened when the task has one, closed before it ends.
+/* A task's work on its device.
  *
- *     struct us_gpu gpu;
- *     US_TRY(us_gpu_open(us_task_device(task), &gpu));
- *     struct us_error *error = gpu.api ? on_device(&gpu) : on_processor();
- *     return us_gpu_close(&gpu, error);
+ *     static struct us_error *work(struct us_gpu *gpu, void *context) {
+ *         return gpu->api ? on_device(gpu, context) : on_processor(context);
+ *     }
+ *     US_TRY(us_gpu_run(task, work, &context));
  *
- * With device -1 it is closed from the start: api is NULL, and nothing else may be called
- * but us_gpu_close. Kernels are called through `api` with `stream`, on memory taken from it;
- * what goes wrong on the device shows at the next us_gpu_down or at the end. */
+ * Kernels are called through `api` with `stream`, on memory taken from it; what goes wrong on the
+ * device shows at the next us_gpu_down or at the end. */
 #ifndef US_NODES_DEVICE_GPU_H
 #define US_NODES_DEVICE_GPU_H
 
 #include "kernels/cuda/frame_api.h"
-#include "runtime/image/image.h"
+#include "runtime/api/task.h"
 
 struct us_gpu {
     const struct us_cuda_frame_api *api;
     struct us_cuda_frame *frame;
     void *stream;
     int device;
+    bool failed; /* the device did, not the work */
     const struct us_channel **pinned;
     size_t pinned_count, pinned_capacity;
 };
 
-/* US_RETRY when the device cannot be had. */
+/* Does the work on the task's device, if it has one; where it has none (api is NULL) or the device
+ * fails, on the processor, then with a warning. `work` may so be called twice, and must start anew.
+ */
+struct us_error *us_gpu_run(struct us_task *task,
+                            struct us_error *(*work)(struct us_gpu *gpu, void *context),
+                            void *context) US_NODISCARD;
+
+/* The parts of that: with device -1 `api` is NULL, and only us_gpu_close may be called. */
 struct us_error *us_gpu_open(int device, struct us_gpu *gpu) US_NODISCARD;
 /* Waits; gives `error`, or what went wrong on the device. */
 struct us_error *us_gpu_close(struct us_gpu *gpu, struct us_error *error) US_NODISCARD;

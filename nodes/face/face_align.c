@@ -93,30 +93,36 @@ static struct us_error *align_all(struct us_task *task, const struct us_frame_rg
     return error;
 }
 
-static struct us_error *align_in(struct us_task *task, const struct us_image *image,
-                                 struct us_faces *faces) {
-    struct us_gpu gpu;
+struct work {
+    struct us_task *task;
+    const struct us_value *found;
+    const struct us_image *image;
+    struct us_faces faces;
+};
+
+static struct us_error *align(struct us_gpu *gpu, void *context) {
+    struct work *work = context;
     struct us_frame_rgb frame;
-    US_TRY(us_gpu_open(us_task_device(task), &gpu));
-    struct us_error *error = us_frame_rgb_read(image, &gpu, &frame);
+    us_faces_finish(&work->faces);
+    US_TRY(us_faces_read(work->found->bytes, work->found->size, &work->faces));
+    struct us_error *error = us_frame_rgb_read(work->image, gpu, &frame);
     if (!error) {
-        error = align_all(task, &frame, faces);
+        error = align_all(work->task, &frame, &work->faces);
     }
     us_frame_rgb_finish(&frame);
-    return us_gpu_close(&gpu, error);
+    return error;
 }
 
 static struct us_error *face_align_run(struct us_task *task) {
     struct us_value *image, *found;
-    struct us_faces faces;
     US_TRY(us_task_input(task, IN_IMAGE, 0, &image));
     US_TRY(us_task_input(task, IN_FACES, 0, &found));
-    US_TRY(us_faces_read(found->bytes, found->size, &faces));
-    struct us_error *error = align_in(task, image->image, &faces);
+    struct work work = {.task = task, .found = found, .image = image->image};
+    struct us_error *error = us_gpu_run(task, align, &work);
     if (!error) {
-        us_task_output(task, OUT_FACES, us_faces_write(&faces));
+        us_task_output(task, OUT_FACES, us_faces_write(&work.faces));
     }
-    us_faces_finish(&faces);
+    us_faces_finish(&work.faces);
     return error;
 }
 

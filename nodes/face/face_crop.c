@@ -125,7 +125,9 @@ struct making {
     const struct us_face *face;
     struct us_crop_info *info;
     struct us_view views[4]; /* the crop's channels: R, G, B and the matte */
-    double inverse[6];       /* crop sample -> plate sample */
+    struct us_image *crop;
+    double inverse[6];                   /* crop sample -> plate sample */
+    double points[US_FACE_LANDMARKS][2]; /* in the crop */
 };
 
 static enum us_filter filter_of(const PARAMS *p) {
@@ -155,16 +157,16 @@ static struct us_error *fill_color(struct making *m) {
 }
 
 /* The landmarks in crop pixels: for the matte, and as attributes. */
-static struct us_error *place_landmarks(struct making *m, double points[US_FACE_LANDMARKS][2]) {
+static struct us_error *place_landmarks(struct making *m) {
     const struct us_face *face = m->face;
     struct us_crop_info *info = m->info;
     info->landmark_count = face->landmark_count;
     info->landmarks = us_calloc(2 * (size_t)face->landmark_count + 1, sizeof(float));
     for (int i = 0; i < face->landmark_count; i++) {
-        us_affine_apply(info->matrix, face->landmarks[i][0], face->landmarks[i][1], &points[i][0],
-                        &points[i][1]);
-        info->landmarks[2 * i] = (float)points[i][0];
-        info->landmarks[2 * i + 1] = (float)points[i][1];
+        us_affine_apply(info->matrix, face->landmarks[i][0], face->landmarks[i][1],
+                        &m->points[i][0], &m->points[i][1]);
+        info->landmarks[2 * i] = (float)m->points[i][0];
+        info->landmarks[2 * i + 1] = (float)m->points[i][1];
     }
     if (face->landmark_count == 0) {
         return us_error_hint(us_fail(US_FAILED, "the face has no landmarks to draw a matte from"),
@@ -176,7 +178,7 @@ static struct us_error *place_landmarks(struct making *m, double points[US_FACE_
 /* The crop's planes, on a GPU; returned to be published. */
 static struct us_error *fill_on_device(struct making *m, struct us_gpu *gpu,
                                        const struct us_channel *const *channels,
-                                       const double (*points)[2], struct us_view planes[4]) {
+                                       struct us_view planes[4]) {
     struct us_view source[3];
     struct us_samples samples[3];
     double curve[US_CURVE_POINTS][2];
@@ -197,7 +199,7 @@ static struct us_error *fill_on_device(struct making *m, struct us_gpu *gpu,
         gpu->api->log_encode(planes[c].data, planes[c].data,
                              (size_t)planes[c].width * (size_t)planes[c].height, gpu->stream);
     }
-    int count = us_face_curve(points, m->params->forehead, curve);
+    int count = us_face_curve((const double(*)[2])m->points, m->params->forehead, curve);
     US_TRY(us_gpu_take(gpu, sizeof curve, &there));
     gpu->api->up(gpu->frame, there, curve, sizeof curve);
     gpu->api->polygon_fill(planes[3], there, count, gpu->stream);
@@ -221,29 +223,24 @@ static struct us_error *create_crop(int32_t size, struct us_image **crop, struct
 }
 
 /* On the task's device, which keeps the crop; a plate without R, G and B is put together here. */
-static struct us_error *fill_pixels(struct us_task *task, struct making *m, struct us_image *crop) {
-    double points[US_FACE_LANDMARKS][2];
+static struct us_error *fill_pixels(struct us_gpu *gpu, void *context) {
+    struct making *m = context;
     const struct us_channel *channels[3];
     struct us_channel *made[4];
     struct us_view planes[4];
-    struct us_gpu gpu;
-    US_TRY(place_landmarks(m, points));
-    bool whole = us_image_rgb_channels(m->plate, channels);
-    US_TRY(us_gpu_open(whole ? us_task_device(task) : -1, &gpu));
-    if (!gpu.api) {
+    if (!gpu->api || !us_image_rgb_channels(m->plate, channels)) {
         US_TRY(fill_color(m));
-        return us_region_draw(US_REGION_FACE, (const double(*)[2])points, m->params->forehead,
+        return us_region_draw(US_REGION_FACE, (const double(*)[2])m->points, m->params->forehead,
                               m->views[3]);
     }
-    struct us_error *error = fill_on_device(m, &gpu, channels, (const double(*)[2])points, planes);
+    US_TRY(fill_on_device(m, gpu, channels, planes));
     for (int i = 0; i < 4; i++) {
-        made[i] = us_image_channel(crop, channel_names[i]);
+        made[i] = us_image_channel(m->crop, channel_names[i]);
     }
-    error = error ? error : us_gpu_publish(&gpu, made, planes, 4);
-    return us_gpu_close(&gpu, error);
+    return us_gpu_publish(gpu, made, planes, 4);
 }
 
-static struct us_error *fill_crop(struct us_task *task, struct making *m, struct us_image *crop) {
+static struct us_error *fill_crop(struct us_task *task, struct making *m) {
     const struct us_face *face = m->face;
     m->info->found = true;
     us_crop_map(face->matrix, m->params->coverage, (int32_t)m->params->size, m->info->matrix);
@@ -257,7 +254,8 @@ static struct us_error *fill_crop(struct us_task *task, struct making *m, struct
     }
     m->inverse[2] -= m->plate->data_window.x_min;
     m->inverse[5] -= m->plate->data_window.y_min;
-    return fill_pixels(task, m, crop);
+    US_TRY(place_landmarks(m));
+    return us_gpu_run(task, fill_pixels, m);
 }
 
 static struct us_error *missing(struct us_task *task) {
@@ -292,7 +290,8 @@ static struct us_error *face_crop_run(struct us_task *task) {
     struct making m = {.plate = plate->image, .params = p, .face = &face, .info = &info};
     struct us_error *error = create_crop((int32_t)p->size, &crop, m.views);
     if (!error && found) {
-        error = fill_crop(task, &m, crop);
+        m.crop = crop;
+        error = fill_crop(task, &m);
     }
     if (error) {
         us_image_unref(crop);

@@ -71,6 +71,7 @@ enum { TILES_AT_ONCE = 16 };
 struct search {
     struct us_task *task;
     const PARAMS *params;
+    const struct us_image *image;
     struct us_blazeface detector;
     struct us_frame_rgb frame;
     struct us_faces candidates, found;
@@ -193,30 +194,33 @@ static struct us_error *search(struct search *s) {
     return NULL;
 }
 
-static struct us_error *search_image(struct search *s, const struct us_image *image,
-                                     struct us_gpu *gpu) {
+static void finish(struct search *s) {
+    us_faces_finish(&s->candidates);
+    us_faces_finish(&s->found);
+    us_blazeface_finish(&s->detector);
+    us_frame_rgb_finish(&s->frame);
+}
+
+static struct us_error *search_image(struct us_gpu *gpu, void *context) {
+    struct search *s = context;
     const struct us_tflite *network;
+    finish(s);
     US_TRY(us_weights_load(network_of(s->params), &network));
-    US_TRY(us_frame_rgb_read(image, gpu, &s->frame));
+    US_TRY(us_frame_rgb_read(s->image, gpu, &s->frame));
     US_TRY(us_blazeface_start(&s->detector, network));
     return search(s);
 }
 
 static struct us_error *face_detect_run(struct us_task *task) {
     struct search s = {.task = task, .params = us_task_params(task)};
-    struct us_gpu gpu;
     struct us_value *image;
     US_TRY(us_task_input(task, IN_IMAGE, 0, &image));
-    US_TRY(us_gpu_open(us_task_device(task), &gpu));
-    struct us_error *error = search_image(&s, image->image, &gpu);
-    error = us_gpu_close(&gpu, error);
+    s.image = image->image;
+    struct us_error *error = us_gpu_run(task, search_image, &s);
     if (!error) {
         us_task_output(task, OUT_FACES, us_faces_write(&s.found));
     }
-    us_faces_finish(&s.candidates);
-    us_faces_finish(&s.found);
-    us_blazeface_finish(&s.detector);
-    us_frame_rgb_finish(&s.frame);
+    finish(&s);
     return error;
 }
 
