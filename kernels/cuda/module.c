@@ -3,6 +3,7 @@
 #include "kernels/cuda/build_number.h"
 #include "kernels/cuda/device_internal.h"
 #include "kernels/cuda/frame_internal.h"
+#include "kernels/cuda/trainer_api.h"
 
 us_cuda_module_function us_cuda_module;
 
@@ -15,6 +16,7 @@ __attribute__((visibility("default"))) const struct us_cuda_module *us_cuda_modu
         .device_count = cuda_device_count,
         .device = cuda_device,
         .self_test = cuda_self_test,
+        .trainer = &us_cuda_trainer_table,
         .frame = &us_cuda_frame_table,
     };
     return &module;

@@ -79,7 +79,8 @@ file(GLOB_RECURSE us_cuda_cu CONFIGURE_DEPENDS kernels/*.cu)
 file(GLOB us_cuda_exact CONFIGURE_DEPENDS kernels/*.cu)
 set_source_files_properties(${us_cuda_exact} kernels/nn/tflite_ops.cu PROPERTIES COMPILE_OPTIONS --fmad=false)
 # What the module shares with the program: none of these calls oneDNN.
-set(us_cuda_shared kernels/nn/memory.c kernels/nn/status.c)
+file(GLOB us_cuda_arch CONFIGURE_DEPENDS kernels/nn/arch*.c)
+set(us_cuda_shared kernels/nn/memory.c kernels/nn/status.c kernels/nn/plan.c kernels/nn/graph.c kernels/nn/layout.c ${us_cuda_arch})
 # One set of objects: the module, and a static library for tests of its insides.
 add_library(us_cuda_parts OBJECT ${us_cuda_c} ${us_cuda_cu} ${us_cuda_shared})
 target_link_libraries(us_cuda_parts PUBLIC us_options us_cuda_options CUDA::cudart_static ${CUDNN_LIBRARY} ${NCCL_LIBRARY}

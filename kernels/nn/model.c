@@ -1,64 +1,38 @@
 #include "kernels/nn/model.h"
 
-#include <omp.h>
+#include "kernels/nn/engine_internal.h"
+#include "kernels/nn/model_type.h"
 
-#include "kernels/nn/lower_internal.h"
-#include "kernels/nn/memory.h"
-
-struct us_nn_model {
-    struct nn_params params;
-    struct nn_network net;
-    float *weights;
-    int threads;
-};
-
-static enum us_nn_status build(struct us_nn_model *m, const struct us_nn_arch *arch, int batch) {
-    omp_set_num_threads(m->threads);
-    enum us_nn_status status = nn_params_init(&m->params, arch);
-    if (status) {
-        return status;
-    }
-    status = nn_network_init(&m->net, &m->params, arch, false, batch, false);
-    if (status) {
-        return status;
-    }
-    m->weights = us_nn_alloc(m->params.arena_count * sizeof *m->weights);
-    return m->weights ? US_NN_OK : US_NN_NO_MEMORY;
-}
-
-enum us_nn_status us_nn_model_create(const struct us_nn_arch *arch, const float *parameters,
-                                     int batch, int threads, struct us_nn_model **model) {
+enum us_nn_status us_nn_model_create(const struct us_nn_model_config *config,
+                                     const float *parameters, struct us_nn_model **model) {
     *model = NULL;
-    if (us_nn_arch_problem(arch) || batch < 1 || batch > 256 || threads < 1 || threads > 256) {
+    const struct us_cuda_trainer_api *api = NULL;
+    const char *why_not;
+    if (us_nn_arch_problem(&config->arch) || config->batch < 1 || config->batch > 256 ||
+        config->threads < 1 || config->threads > 256) {
         return US_NN_BAD_CONFIG;
     }
-    struct us_nn_model *m = us_nn_alloc(sizeof *m);
-    if (!m) {
-        return US_NN_NO_MEMORY;
+    if (config->device != US_NN_CPU) {
+        api = nn_cuda_engine(&why_not);
+        if (!api) {
+            return US_NN_UNSUPPORTED;
+        }
     }
-    m->threads = threads;
-    enum us_nn_status status = build(m, arch, batch);
-    status = status ? status : nn_net_bind(&m->net.net, m->weights, NULL);
-    status = status ? status : nn_params_import(&m->params, parameters, m->weights);
-    if (status) {
-        us_nn_model_destroy(m);
-        return status;
+    const struct nn_model_type *type = api ? api->model : &nn_cpu_model_type;
+    const enum us_nn_status status = type->create(config, parameters, model);
+    if (!status) {
+        (*model)->type = type;
     }
-    *model = m;
-    return US_NN_OK;
+    return status;
 }
 
-void us_nn_model_destroy(struct us_nn_model *m) {
-    if (m) {
-        nn_net_finish(&m->net.net);
-        nn_params_finish(&m->params);
-        us_nn_free(m->weights);
-        us_nn_free(m);
+void us_nn_model_destroy(struct us_nn_model *model) {
+    if (model) {
+        model->type->destroy(model);
     }
 }
 
-enum us_nn_status us_nn_model_infer(struct us_nn_model *m, enum us_nn_side decoder,
+enum us_nn_status us_nn_model_infer(struct us_nn_model *model, enum us_nn_side decoder,
                                     const float *faces, int count, float *images, float *masks) {
-    omp_set_num_threads(m->threads);
-    return nn_network_infer(&m->net, (int)decoder, faces, count, images, masks);
+    return model->type->infer(model, decoder, faces, count, images, masks);
 }

@@ -7,10 +7,16 @@
 
 struct us_nn_model;
 
-/* `parameters` is a flat buffer of the architecture's layout; it is copied. `batch` faces are
- * computed at once (1 to 256). */
-enum us_nn_status us_nn_model_create(const struct us_nn_arch *arch, const float *parameters,
-                                     int batch, int threads, struct us_nn_model **model);
+struct us_nn_model_config {
+    int device; /* US_NN_CPU, or 1 + a CUDA ordinal */
+    struct us_nn_arch arch;
+    int batch;   /* faces computed at once, 1 to 256 */
+    int threads; /* of the CPU, 1 to 256 */
+};
+
+/* `parameters` is a flat buffer of the architecture's layout; it is copied. */
+enum us_nn_status us_nn_model_create(const struct us_nn_model_config *config,
+                                     const float *parameters, struct us_nn_model **model);
 void us_nn_model_destroy(struct us_nn_model *model);
 /* As us_nn_trainer_infer. A face's result does not depend on the others of its batch. */
 enum us_nn_status us_nn_model_infer(struct us_nn_model *model, enum us_nn_side decoder,

@@ -1,17 +1,23 @@
 #include "kernels/nn/trainer.h"
 
+#include "kernels/nn/engine_internal.h"
 #include "kernels/nn/trainer_type.h"
 
 #define MOST_FACES 256
 
-static const struct nn_trainer_type *type_for(int device) {
-    return device == US_NN_CPU ? &nn_cpu_trainer_type : NULL;
+static const struct nn_trainer_type *type_for(int device, const char **why_not) {
+    if (device == US_NN_CPU) {
+        return &nn_cpu_trainer_type;
+    }
+    const struct us_cuda_trainer_api *engine = nn_cuda_engine(why_not);
+    return engine ? engine->trainer : NULL;
 }
 
 const char *us_nn_trainer_problem(const struct us_nn_trainer_config *config) {
-    const struct nn_trainer_type *type = type_for(config->device);
+    const char *why_not;
+    const struct nn_trainer_type *type = type_for(config->device, &why_not);
     if (!type) {
-        return "there is no such device";
+        return why_not;
     }
     if (config->batch < 1 || config->batch > MOST_FACES) {
         return "the batch is out of range, allowed 1 to 256";
@@ -27,8 +33,10 @@ const char *us_nn_trainer_problem(const struct us_nn_trainer_config *config) {
 }
 
 enum us_nn_status us_nn_trainer_memory(const struct us_nn_trainer_config *config, size_t *bytes) {
-    return us_nn_trainer_problem(config) ? US_NN_BAD_CONFIG
-                                         : type_for(config->device)->memory(config, bytes);
+    const char *why_not;
+    return us_nn_trainer_problem(config)
+               ? US_NN_BAD_CONFIG
+               : type_for(config->device, &why_not)->memory(config, bytes);
 }
 
 enum us_nn_status us_nn_trainer_create(const struct us_nn_trainer_config *config,
@@ -37,7 +45,8 @@ enum us_nn_status us_nn_trainer_create(const struct us_nn_trainer_config *config
     if (us_nn_trainer_problem(config)) {
         return US_NN_BAD_CONFIG;
     }
-    const struct nn_trainer_type *type = type_for(config->device);
+    const char *why_not;
+    const struct nn_trainer_type *type = type_for(config->device, &why_not);
     const enum us_nn_status status = type->create(config, trainer);
     if (!status) {
         (*trainer)->type = type;

@@ -136,7 +136,7 @@ static struct us_error *infer(struct us_task *task, const struct us_image *crop,
     struct us_value *value;
     struct us_prepared_model *model;
     US_TRY(us_task_input(task, IN_MODEL, 0, &value));
-    US_TRY(us_prepared_model_get(value, us_task_threads(task), &model));
+    US_TRY(us_prepared_model_get(value, 1 + us_task_device(task), us_task_threads(task), &model));
     struct us_error *error = check_fit(us_prepared_model_about(model), crop, info);
     if (!error) {
         const size_t size = (size_t)us_prepared_model_about(model)->arch.resolution;

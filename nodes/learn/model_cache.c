@@ -10,7 +10,7 @@ static const size_t idle_bytes_max = (size_t)1 << 30;
 
 struct us_prepared_model {
     struct us_digest digest;
-    int threads;
+    int device, threads;
     struct us_swap_model about;
     struct us_nn_model *net;
     size_t bytes; /* about what it holds */
@@ -32,11 +32,13 @@ static struct us_prepared_model *take_out(int index) {
     return taken;
 }
 
-static struct us_prepared_model *find_idle(const struct us_digest *digest, int threads) {
+static struct us_prepared_model *find_idle(const struct us_digest *digest, int device,
+                                           int threads) {
     struct us_prepared_model *found = NULL;
     pthread_mutex_lock(&idle_lock);
     for (int i = idle_count; i-- > 0 && !found;) {
-        if (us_digest_equal(&idle[i]->digest, digest) && idle[i]->threads == threads) {
+        if (us_digest_equal(&idle[i]->digest, digest) && idle[i]->device == device &&
+            idle[i]->threads == threads) {
             found = take_out(i);
         }
     }
@@ -54,8 +56,9 @@ static void destroy(struct us_prepared_model *model) {
 
 static struct us_error *prepare(const struct us_value *value, struct us_prepared_model *model) {
     US_TRY(us_swap_model_parse(value->bytes, value->size, &model->about));
-    US_TRY(us_nn_error(us_nn_model_create(&model->about.arch, model->about.parameters, 1,
-                                          model->threads, &model->net),
+    const struct us_nn_model_config config = {
+        .device = model->device, .arch = model->about.arch, .batch = 1, .threads = model->threads};
+    US_TRY(us_nn_error(us_nn_model_create(&config, model->about.parameters, &model->net),
                        "build the net"));
     model->bytes = 2 * model->about.parameter_count * sizeof(float);
     us_free(model->about.parameters);
@@ -63,14 +66,15 @@ static struct us_error *prepare(const struct us_value *value, struct us_prepared
     return NULL;
 }
 
-struct us_error *us_prepared_model_get(const struct us_value *value, int threads,
+struct us_error *us_prepared_model_get(const struct us_value *value, int device, int threads,
                                        struct us_prepared_model **model) {
-    *model = find_idle(&value->digest, threads);
+    *model = find_idle(&value->digest, device, threads);
     if (*model) {
         return NULL;
     }
     struct us_prepared_model *made = us_calloc(1, sizeof *made);
     made->digest = value->digest;
+    made->device = device;
     made->threads = threads;
     struct us_error *error = prepare(value, made);
     if (error) {

@@ -9,8 +9,8 @@
 struct us_prepared_model;
 
 /* Gives a net for one thread at a time: one that is idle, or a new one. Any thread may call. The
- * table keeps idle nets, up to 1 GiB of them. */
-struct us_error *us_prepared_model_get(const struct us_value *value, int threads,
+ * table keeps idle nets, up to 1 GiB of them. `device` as in struct us_nn_model_config. */
+struct us_error *us_prepared_model_get(const struct us_value *value, int device, int threads,
                                        struct us_prepared_model **model) US_NODISCARD;
 void us_prepared_model_release(struct us_prepared_model *model);
 

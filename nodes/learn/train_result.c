@@ -177,9 +177,11 @@ static void results_destroy(struct results *r) {
 }
 
 static struct us_error *measure_both(struct us_training *t, struct results *r) {
-    US_TRY(us_nn_error(
-        us_nn_model_create(&t->config.arch, t->parameters, INFER_BATCH, t->config.threads, &r->net),
-        "measure the model"));
+    const struct us_nn_model_config config = {.device = t->config.device,
+                                              .arch = t->config.arch,
+                                              .batch = INFER_BATCH,
+                                              .threads = t->config.threads};
+    US_TRY(us_nn_error(us_nn_model_create(&config, t->parameters, &r->net), "measure the model"));
     for (int side = 0; side < 2; side++) {
         US_TRY(measure(r->net, &t->sides[side].dataset, (enum us_nn_side)side, &r->sides[side]));
     }

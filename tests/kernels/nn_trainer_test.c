@@ -244,7 +244,8 @@ static void test_inference_does_not_depend_on_the_batch(void **state) {
                      US_NN_OK);
     float *flat = read_buffer(trainer, US_NN_PARAMETERS);
     struct us_nn_model *model;
-    assert_int_equal(us_nn_model_create(&config.arch, flat, 1, 1, &model), US_NN_OK);
+    const struct us_nn_model_config one = {.arch = config.arch, .batch = 1, .threads = 1};
+    assert_int_equal(us_nn_model_create(&one, flat, &model), US_NN_OK);
     assert_int_equal(us_nn_model_infer(model, US_NN_SOURCE, faces, COUNT, images + 3 * COUNT * AREA,
                                        masks + COUNT * AREA),
                      US_NN_OK);

@@ -1,0 +1,82 @@
+/* The trainer of a CUDA device. */
+#ifndef US_KERNELS_CUDA_TRAINER_INTERNAL_H
+#define US_KERNELS_CUDA_TRAINER_INTERNAL_H
+
+#include "kernels/cuda/net_internal.h"
+#include "kernels/nn/comm.h"
+#include "kernels/nn/model_type.h"
+#include "kernels/nn/optimizer_cuda.h"
+#include "kernels/nn/trainer_type.h"
+
+#define CU_BLOCKS 24
+
+/* One piece of device memory and where its address goes. */
+struct cu_block {
+    void **at;
+    size_t bytes;
+    bool zeroed;
+};
+
+/* What changes from step to step. One copy to the device goes before a step and one back after it;
+ * the mirror on the host is pinned. */
+struct cu_state {
+    struct nn_cuda_clock clock;
+    double square_sum; /* of the gradients; not finite when a loss is not */
+    struct us_nn_loss_terms terms[US_NN_IDENTITIES];
+    float fade;
+};
+
+/* A step captured once and launched again. */
+struct cu_graph {
+    cudaGraphExec_t exec; /* NULL: not captured */
+    int runs;             /* without it */
+};
+
+struct cu_trainer {
+    struct us_nn_trainer base;
+    struct us_nn_layout layout;
+    struct cu_params params;
+    struct nn_graph *graph, *inference_graph;
+    struct cu_net net, inference;
+    struct us_conv_planner *planner;
+    struct cu_streams streams;
+    cudaStream_t side; /* collectives beside the step */
+    cudaEvent_t side_events[CU_STREAMS];
+    struct cu_block blocks[CU_BLOCKS];
+    int block_count;
+    float *masters, *gradients, *moment1, *moment2, *average; /* arenas; average may be NULL */
+    char *copies;                                             /* bfloat16 masters, or NULL */
+    float *masks;
+    char *memory, *inference_memory, *scratch[CU_STREAMS], *update_scratch;
+    struct cu_state *state, *mirror;
+    struct cu_graph from_batch;
+    bool uncaptured; /* capturing failed once, or is not wanted */
+};
+
+enum us_nn_status cu_trainer_use(const struct cu_trainer *t);
+size_t cu_update_scratch(const struct cu_trainer *t);
+void cu_graphs_finish(struct cu_trainer *t);
+
+/* Functions of cu_trainer_type; trainer_type.h says what they do. */
+void cu_trainer_destroy(struct us_nn_trainer *trainer);
+enum us_nn_status cu_trainer_gradients(struct us_nn_trainer *trainer,
+                                       const struct us_nn_batch *batch,
+                                       struct us_nn_losses *losses);
+enum us_nn_status cu_trainer_update(struct us_nn_trainer *trainer);
+enum us_nn_status cu_trainer_step(struct us_nn_trainer *trainer, const struct us_nn_batch *batch,
+                                  struct us_nn_losses *losses);
+enum us_nn_status cu_trainer_evaluate(struct us_nn_trainer *trainer,
+                                      const struct us_nn_batch *batch, struct us_nn_losses *losses);
+enum us_nn_status cu_trainer_infer(struct us_nn_trainer *trainer, enum us_nn_side decoder,
+                                   const float *faces, int count, float *images, float *masks);
+enum us_nn_status cu_trainer_read(const struct us_nn_trainer *trainer, enum us_nn_buffer buffer,
+                                  float *flat);
+enum us_nn_status cu_trainer_write(struct us_nn_trainer *trainer, enum us_nn_buffer buffer,
+                                   const float *flat);
+
+extern const struct nn_trainer_type cu_trainer_type;
+extern const struct nn_model_type cu_model_type;
+/* Where the timings of convolutions are kept, written to `path`; NULL: nowhere. */
+const char *cu_plan_folder(char *path, size_t size);
+
+#endif

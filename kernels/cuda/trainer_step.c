@@ -1,0 +1,222 @@
+#include <cuda_runtime_api.h>
+#include <math.h>
+#include <string.h>
+
+#include "kernels/cuda/judge.h"
+#include "kernels/cuda/trainer_internal.h"
+
+enum { TERMS = US_NN_IDENTITIES * (int)(sizeof(struct us_nn_loss_terms) / sizeof(double)) };
+
+static cudaStream_t main_stream(const struct cu_trainer *t) {
+    return t->streams.at[0];
+}
+
+size_t cu_update_scratch(const struct cu_trainer *t) {
+    return nn_cuda_sum_scratch(t->params.arena_count);
+}
+
+static enum us_nn_status upload(const struct cu_trainer *t, struct cu_ref to, size_t offset,
+                                const float *from, size_t count) {
+    char *at = cu_net_at(&t->net, to);
+    return cu_status(cudaMemcpyAsync(at + offset * sizeof(float), from, count * sizeof(float),
+                                     cudaMemcpyHostToDevice, main_stream(t)));
+}
+
+static enum us_nn_status upload_priorities(const struct cu_trainer *t, int identity,
+                                           const float *priorities, size_t count) {
+    const struct cu_ref to = t->net.wanted[identity].priorities;
+    if (to.buffer == CU_NOWHERE) {
+        return US_NN_OK;
+    }
+    return priorities ? upload(t, to, 0, priorities, count)
+                      : cu_status(cudaMemsetAsync(cu_net_at(&t->net, to), 0, count * sizeof(float),
+                                                  main_stream(t)));
+}
+
+static enum us_nn_status upload_batch(const struct cu_trainer *t, const struct us_nn_batch *batch) {
+    const struct cu_net *net = &t->net;
+    const size_t size = (size_t)t->base.config.arch.resolution;
+    const size_t plane = (size_t)net->batch * size * size;
+    enum us_nn_status status = US_NN_OK;
+    for (int i = 0; i < t->graph->identities && !status; i++) {
+        const struct us_nn_faces *faces = &batch->faces[i];
+        status = upload(t, net->values[0].raw, (size_t)i * 3 * plane, faces->inputs, 3 * plane);
+        status = status ? status : upload(t, net->wanted[i].targets, 0, faces->targets, 3 * plane);
+        status = status ? status : upload(t, net->wanted[i].masks, 0, faces->masks, plane);
+        status = status ? status : upload_priorities(t, i, faces->priorities, plane);
+    }
+    return status;
+}
+
+static enum us_nn_status send_state(struct cu_trainer *t) {
+    return cu_status(cudaMemcpyAsync(t->state, t->mirror, sizeof *t->state, cudaMemcpyHostToDevice,
+                                     main_stream(t)));
+}
+
+static enum us_nn_status fetch_state(struct cu_trainer *t) {
+    return cu_status(cudaMemcpyAsync(t->mirror, t->state, sizeof *t->state, cudaMemcpyDeviceToHost,
+                                     main_stream(t)));
+}
+
+static enum us_nn_status forward(struct cu_trainer *t, enum cu_phase to) {
+    const struct cu_selection what = {CU_FORWARD, to, ~0u, NULL, NULL};
+    return cu_net_run(&t->net, &what, &t->streams);
+}
+
+static enum us_nn_status measure(struct cu_trainer *t) {
+    cudaError_t error =
+        nn_cuda_sum_of_squares(NN_CUDA_F32, t->gradients, t->params.arena_count, 1, false,
+                               &t->state->square_sum, t->update_scratch, main_stream(t));
+    if (error == cudaSuccess) {
+        error =
+            cu_judge(t->state->terms, t->graph->identities, &t->state->square_sum, main_stream(t));
+    }
+    return cu_status(error);
+}
+
+static enum us_nn_status move(struct cu_trainer *t) {
+    const struct us_nn_optimizer *optimizer = &t->base.config.optimizer;
+    const struct nn_cuda_parameters all = {.parameters = t->masters,
+                                           .moment1 = t->moment1,
+                                           .moment2 = t->moment2,
+                                           .average = t->average,
+                                           .gradients = t->gradients,
+                                           .gradient_type = NN_CUDA_F32,
+                                           .copy = t->copies,
+                                           .count = t->params.arena_count};
+    cudaError_t error = nn_cuda_optimizer_begin(optimizer, &t->state->clock, &t->state->square_sum,
+                                                1, main_stream(t));
+    if (error == cudaSuccess) {
+        error = nn_cuda_optimizer_step(optimizer, &all, &t->state->clock, t->base.config.seed,
+                                       main_stream(t));
+    }
+    return cu_status(error);
+}
+
+/* What is captured: from the planes in device memory to the state back on the host. */
+static enum us_nn_status enqueue(struct cu_trainer *t, bool update) {
+    enum us_nn_status status = send_state(t);
+    status = status ? status : forward(t, CU_BACKWARD);
+    status = status ? status : measure(t);
+    if (!status && update) {
+        status = move(t);
+    }
+    return status ? status : fetch_state(t);
+}
+
+static void read_losses(const struct cu_trainer *t, struct us_nn_losses *losses) {
+    *losses = (struct us_nn_losses){0};
+    for (int i = 0; i < t->graph->identities; i++) {
+        losses->faces[i] = t->mirror->terms[i];
+        losses->total += losses->faces[i].total;
+    }
+    losses->gradient_norm = sqrt(t->mirror->square_sum);
+    losses->finite = isfinite(losses->total) && isfinite(t->mirror->square_sum);
+}
+
+static enum us_nn_status finish(struct cu_trainer *t, struct us_nn_losses *losses) {
+    const enum us_nn_status status = cu_status(cudaStreamSynchronize(main_stream(t)));
+    if (status) {
+        return status;
+    }
+    read_losses(t, losses);
+    return losses->finite ? US_NN_OK : US_NN_NOT_FINITE;
+}
+
+static void set_mirror(struct cu_trainer *t) {
+    t->mirror->clock.step = t->base.steps;
+    t->mirror->clock.rate = t->base.config.optimizer.rate;
+}
+
+static enum us_nn_status begin(struct cu_trainer *t, const struct us_nn_batch *batch) {
+    const enum us_nn_status status = cu_trainer_use(t);
+    set_mirror(t);
+    return status ? status : upload_batch(t, batch);
+}
+
+enum us_nn_status cu_trainer_gradients(struct us_nn_trainer *trainer,
+                                       const struct us_nn_batch *batch,
+                                       struct us_nn_losses *losses) {
+    struct cu_trainer *t = (struct cu_trainer *)trainer;
+    enum us_nn_status status = begin(t, batch);
+    status = status ? status : enqueue(t, false);
+    return status ? status : finish(t, losses);
+}
+
+enum us_nn_status cu_trainer_update(struct us_nn_trainer *trainer) {
+    struct cu_trainer *t = (struct cu_trainer *)trainer;
+    enum us_nn_status status = cu_trainer_use(t);
+    set_mirror(t);
+    status = status ? status : send_state(t);
+    status = status ? status : move(t);
+    status = status ? status : fetch_state(t);
+    status = status ? status : cu_status(cudaStreamSynchronize(main_stream(t)));
+    if (!status && !t->mirror->clock.moves) {
+        return US_NN_NOT_FINITE;
+    }
+    trainer->steps += status ? 0 : 1;
+    return status;
+}
+
+/* Captures the whole step into one graph. Other threads may use the device meanwhile. */
+static enum us_nn_status capture(struct cu_trainer *t, struct cu_graph *graph) {
+    cudaGraph_t captured = NULL;
+    cudaError_t error = cudaStreamBeginCapture(main_stream(t), cudaStreamCaptureModeThreadLocal);
+    if (error != cudaSuccess) {
+        return cu_status(error);
+    }
+    const enum us_nn_status status = enqueue(t, true);
+    error = cudaStreamEndCapture(main_stream(t), &captured);
+    if (error == cudaSuccess && !status) {
+        error = cudaGraphInstantiate(&graph->exec, captured, 0);
+    }
+    if (captured) {
+        (void)cudaGraphDestroy(captured);
+    }
+    return status ? status : cu_status(error);
+}
+
+/* The first step runs uncaptured: libraries load their kernels then. */
+static enum us_nn_status launch(struct cu_trainer *t, struct cu_graph *graph) {
+    if (!graph->exec && graph->runs > 0 && !t->uncaptured && capture(t, graph)) {
+        (void)cudaGetLastError();
+        graph->exec = NULL;
+        t->uncaptured = true;
+    }
+    graph->runs++;
+    return graph->exec ? cu_status(cudaGraphLaunch(graph->exec, main_stream(t))) : enqueue(t, true);
+}
+
+enum us_nn_status cu_trainer_step(struct us_nn_trainer *trainer, const struct us_nn_batch *batch,
+                                  struct us_nn_losses *losses) {
+    struct cu_trainer *t = (struct cu_trainer *)trainer;
+    enum us_nn_status status = begin(t, batch);
+    status = status ? status : launch(t, &t->from_batch);
+    status = status ? status : finish(t, losses);
+    trainer->steps += status ? 0 : 1;
+    return status;
+}
+
+enum us_nn_status cu_trainer_evaluate(struct us_nn_trainer *trainer,
+                                      const struct us_nn_batch *batch,
+                                      struct us_nn_losses *losses) {
+    struct cu_trainer *t = (struct cu_trainer *)trainer;
+    enum us_nn_status status = begin(t, batch);
+    status = status ? status : send_state(t);
+    status = status ? status : forward(t, CU_LOSS);
+    status = status ? status : fetch_state(t);
+    status = status ? status : cu_status(cudaStreamSynchronize(main_stream(t)));
+    if (status) {
+        return status;
+    }
+    read_losses(t, losses);
+    losses->gradient_norm = 0;
+    losses->finite = isfinite(losses->total);
+    return losses->finite ? US_NN_OK : US_NN_NOT_FINITE;
+}
+
+void cu_graphs_finish(struct cu_trainer *t) {
+    if (t->from_batch.exec) {
+        (void)cudaGraphExecDestroy(t->from_batch.exec);
+    }
+}
