@@ -1,20 +1,11 @@
 #include "kernels/cuda/conv_plan.h"
 
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <unistd.h>
 
-#include "kernels/cuda/conv_cache_internal.h"
-#include "kernels/cuda/conv_run_internal.h"
+#include "kernels/cuda/conv_planner_internal.h"
 #include "kernels/nn/memory.h"
-
-struct us_conv_planner {
-    struct conv_target target;
-    struct conv_bag described; /* holds target.described */
-    struct conv_place place;
-    char *folder; /* NULL: nothing is kept */
-    char problem[512];
-};
 
 struct us_conv_plan {
     struct us_conv_planner *planner;
@@ -25,111 +16,14 @@ struct us_conv_plan {
     struct us_conv_plan_info info;
 };
 
-static enum us_nn_status fail(struct us_conv_planner *planner, enum us_nn_status status,
-                              const char *what, const char *why) {
-    snprintf(planner->problem, sizeof planner->problem, "%s%s%s", what, why[0] ? ": " : "", why);
-    return status;
-}
-
-static enum us_nn_status fail_cudnn(struct us_conv_planner *planner, enum us_nn_status status,
-                                    const char *what) {
-    char why[400] = "";
-    cudnnGetLastErrorString(why, sizeof why);
-    return fail(planner, status, what, why);
-}
-
-/* -- planner */
-
-/* The text or number that follows "name": in a device description. */
-static const char *described_value(const char *json, const char *name) {
-    const char *at = strstr(json, name);
-    at = at ? strchr(at, ':') : NULL;
-    return at ? at + 1 + strspn(at + 1, " \t\n\"") : NULL;
-}
-
-static enum us_nn_status describe(struct us_conv_planner *planner, const char *json) {
-    struct conv_bag *bag = &planner->described;
-    const char *name = described_value(json, "\"deviceName\"");
-    const char *count = described_value(json, "\"multiProcessorCount\"");
-    if (!name || !count) {
-        return fail(planner, US_NN_BAD_CONFIG, "the description names no device", "");
-    }
-    snprintf(planner->place.gpu, sizeof planner->place.gpu, "%.*s", (int)strcspn(name, "\""), name);
-    planner->place.multiprocessors = (int)strtol(count, NULL, 10);
-    cudnnBackendDescriptor_t made = conv_bag_make(bag, CUDNN_BACKEND_DEVICEPROP_DESCRIPTOR);
-    conv_bag_set(bag, made, CUDNN_ATTR_DEVICEPROP_JSON_REPRESENTATION, CUDNN_TYPE_CHAR,
-                 (int64_t)strlen(json), json);
-    conv_bag_finalise(bag, made);
-    if (bag->status != CUDNN_STATUS_SUCCESS) {
-        return fail_cudnn(planner, US_NN_BAD_CONFIG, "cuDNN refuses the device's description");
-    }
-    planner->target.described = made;
-    return US_NN_OK;
-}
-
-static enum us_nn_status open_device(struct us_conv_planner *planner, int device) {
-    struct cudaDeviceProp properties;
-    cudaError_t status = cudaGetDeviceProperties(&properties, device);
-    status = status == cudaSuccess ? cudaSetDevice(device) : status;
-    if (status != cudaSuccess) {
-        return fail(planner, US_NN_UNSUPPORTED, "cannot use the device",
-                    cudaGetErrorString(status));
-    }
-    snprintf(planner->place.gpu, sizeof planner->place.gpu, "%s", properties.name);
-    planner->place.multiprocessors = properties.multiProcessorCount;
-    planner->place.timed = true;
-    if (cudnnCreate(&planner->target.handle) != CUDNN_STATUS_SUCCESS) {
-        planner->target.handle = NULL;
-        return fail_cudnn(planner, US_NN_FAILED, "cannot start cuDNN");
-    }
-    return US_NN_OK;
-}
-
-enum us_nn_status us_conv_planner_create(int device, const char *device_json,
-                                         const char *cache_folder,
-                                         struct us_conv_planner **planner) {
-    struct us_conv_planner *made = us_nn_alloc(sizeof *made);
-    *planner = made;
-    if (!made) {
-        return US_NN_NO_MEMORY;
-    }
-    made->place.cudnn = cudnnGetVersion();
-    if (cache_folder) {
-        const size_t size = strlen(cache_folder) + 1;
-        made->folder = us_nn_alloc(size);
-        if (!made->folder) {
-            return fail(made, US_NN_NO_MEMORY, "out of memory", "");
-        }
-        memcpy(made->folder, cache_folder, size);
-    }
-    return device_json ? describe(made, device_json) : open_device(made, device);
-}
-
-void us_conv_planner_destroy(struct us_conv_planner *planner) {
-    if (planner) {
-        if (planner->target.handle) {
-            (void)cudnnDestroy(planner->target.handle);
-        }
-        conv_bag_finish(&planner->described);
-        us_nn_free(planner->folder);
-        us_nn_free(planner);
-    }
-}
-
-const char *us_conv_planner_problem(const struct us_conv_planner *planner) {
-    return planner->problem;
-}
-
-/* -- plans */
-
 /* The plan that a file holds; false when it does not stand any more. */
-static bool recall(struct us_conv_plan *plan, const char *key) {
+static bool recall(struct us_conv_plan *plan, const struct conv_target *target, const char *key) {
     struct us_conv_planner *planner = plan->planner;
     struct conv_choice choice;
     if (!planner->folder || !conv_cache_read(planner->folder, key, &choice)) {
         return false;
     }
-    plan->plan = conv_plan_from_json(&planner->target, choice.json);
+    plan->plan = conv_plan_from_json(target, choice.json);
     us_nn_free(choice.json);
     plan->workspace = plan->plan ? conv_plan_workspace(plan->plan) : SIZE_MAX;
     if (plan->workspace == SIZE_MAX) {
@@ -179,55 +73,128 @@ static void take(struct us_conv_plan *plan, const char *key, int index) {
     }
 }
 
-static enum us_nn_status choose(struct us_conv_plan *plan, const char *key) {
+/* On the thread that owns `target`: takes the plan from the folder, or finds every candidate. */
+static enum us_nn_status prepare(struct us_conv_plan *plan, const struct conv_target *target) {
+    char key[CONV_KEY];
+    conv_cache_key(key, &plan->desc, &plan->planner->place);
+    if (recall(plan, target, key)) {
+        return US_NN_OK;
+    }
+    plan->made_from = us_nn_alloc(sizeof *plan->made_from);
+    if (!plan->made_from) {
+        return US_NN_NO_MEMORY;
+    }
+    conv_candidates_find(plan->made_from, target, &plan->desc, !plan->planner->place.timed);
+    return US_NN_OK;
+}
+
+/* On the caller's thread: times what `prepare` found and keeps the fastest. */
+static enum us_nn_status choose(struct us_conv_plan *plan) {
     struct us_conv_planner *planner = plan->planner;
     struct conv_candidates *found = plan->made_from;
-    conv_candidates_find(found, &planner->target, &plan->desc, !planner->place.timed);
+    if (!found) {
+        return US_NN_OK;
+    }
     if (found->count == 0) {
-        return fail_cudnn(planner, US_NN_UNSUPPORTED, "cuDNN offers no way to compute it");
+        return conv_fail_cudnn(planner, US_NN_UNSUPPORTED, "cuDNN offers no way to compute it");
     }
     if (planner->place.timed) {
-        enum us_nn_status status = conv_time(planner->target.handle, &plan->desc, found);
+        enum us_nn_status status = conv_time(planner->targets[0].handle, &plan->desc, found);
         if (status != US_NN_OK) {
-            return fail(planner, status, "cannot time the ways to compute it",
-                        us_nn_status_text(status));
+            return conv_fail(planner, status, "cannot time the ways to compute it",
+                             us_nn_status_text(status));
         }
     }
     const int best = best_of(found, planner->place.timed);
     if (best < 0) {
-        return fail(planner, US_NN_UNSUPPORTED, "no way to compute it runs on the device", "");
+        return conv_fail(planner, US_NN_UNSUPPORTED, "no way to compute it runs on the device", "");
     }
+    char key[CONV_KEY];
+    conv_cache_key(key, &plan->desc, &planner->place);
     take(plan, key, best);
     return US_NN_OK;
 }
 
+/* Threads that prepare the plans of one call. */
+struct crew {
+    struct us_conv_planner *planner;
+    struct us_conv_job *jobs;
+    int count;
+    atomic_int next_job, next_thread, status; /* the first status that is not US_NN_OK */
+};
+
+static void *prepare_jobs(void *context) {
+    struct crew *crew = context;
+    const struct conv_target *target =
+        conv_planner_target(crew->planner, atomic_fetch_add(&crew->next_thread, 1));
+    for (int i; target && (i = atomic_fetch_add(&crew->next_job, 1)) < crew->count;) {
+        int fine = US_NN_OK;
+        const enum us_nn_status status = prepare(crew->jobs[i].plan, target);
+        if (status != US_NN_OK) {
+            atomic_compare_exchange_strong(&crew->status, &fine, (int)status);
+        }
+    }
+    return NULL;
+}
+
+static enum us_nn_status prepare_all(struct us_conv_planner *planner, struct us_conv_job *jobs,
+                                     int count) {
+    struct crew crew = {.planner = planner, .jobs = jobs, .count = count};
+    pthread_t threads[CONV_THREADS];
+    const long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    int started = 0;
+    while (started + 1 < count && started + 1 < CONV_THREADS && started + 1 < cores &&
+           pthread_create(&threads[started], NULL, prepare_jobs, &crew) == 0) {
+        started++;
+    }
+    prepare_jobs(&crew);
+    while (started) {
+        pthread_join(threads[--started], NULL);
+    }
+    const enum us_nn_status status = (enum us_nn_status)atomic_load(&crew.status);
+    return status == US_NN_OK ? status : conv_fail(planner, status, us_nn_status_text(status), "");
+}
+
+static enum us_nn_status new_plan(struct us_conv_planner *planner, struct us_conv_job *job) {
+    const char *problem = us_conv_desc_problem(&job->desc);
+    if (problem) {
+        return conv_fail(planner, US_NN_BAD_CONFIG, problem, "");
+    }
+    job->plan = us_nn_alloc(sizeof *job->plan);
+    if (!job->plan) {
+        return conv_fail(planner, US_NN_NO_MEMORY, "out of memory", "");
+    }
+    *job->plan = (struct us_conv_plan){.planner = planner, .desc = job->desc};
+    return US_NN_OK;
+}
+
+enum us_nn_status us_conv_plans_create(struct us_conv_planner *planner, struct us_conv_job *jobs,
+                                       int count) {
+    enum us_nn_status status = US_NN_OK;
+    planner->problem[0] = '\0';
+    for (int i = 0; i < count; i++) {
+        jobs[i].plan = NULL;
+    }
+    for (int i = 0; i < count && status == US_NN_OK; i++) {
+        status = new_plan(planner, &jobs[i]);
+    }
+    status = status == US_NN_OK ? prepare_all(planner, jobs, count) : status;
+    for (int i = 0; i < count && status == US_NN_OK; i++) {
+        status = choose(jobs[i].plan);
+    }
+    for (int i = 0; i < count && status != US_NN_OK; i++) {
+        us_conv_plan_destroy(jobs[i].plan);
+        jobs[i].plan = NULL;
+    }
+    return status;
+}
+
 enum us_nn_status us_conv_plan_create(struct us_conv_planner *planner,
                                       const struct us_conv_desc *desc, struct us_conv_plan **plan) {
-    char key[CONV_KEY];
-    *plan = NULL;
-    planner->problem[0] = '\0';
-    const char *problem = us_conv_desc_problem(desc);
-    if (problem) {
-        return fail(planner, US_NN_BAD_CONFIG, problem, "");
-    }
-    struct us_conv_plan *made = us_nn_alloc(sizeof *made);
-    if (!made) {
-        return fail(planner, US_NN_NO_MEMORY, "out of memory", "");
-    }
-    *made = (struct us_conv_plan){.planner = planner, .desc = *desc};
-    conv_cache_key(key, desc, &planner->place);
-    enum us_nn_status status = US_NN_OK;
-    if (!recall(made, key)) {
-        made->made_from = us_nn_alloc(sizeof *made->made_from);
-        status = made->made_from ? choose(made, key)
-                                 : fail(planner, US_NN_NO_MEMORY, "out of memory", "");
-    }
-    if (status != US_NN_OK) {
-        us_conv_plan_destroy(made);
-        return status;
-    }
-    *plan = made;
-    return US_NN_OK;
+    struct us_conv_job job = {.desc = *desc};
+    const enum us_nn_status status = us_conv_plans_create(planner, &job, 1);
+    *plan = job.plan;
+    return status;
 }
 
 void us_conv_plan_destroy(struct us_conv_plan *plan) {
@@ -250,12 +217,13 @@ size_t us_conv_plan_workspace(const struct us_conv_plan *plan) {
 enum us_nn_status us_conv_plan_run(struct us_conv_plan *plan, void *stream,
                                    const struct us_conv_buffers *buffers) {
     struct us_conv_planner *planner = plan->planner;
-    if (!planner->target.handle) {
-        return fail(planner, US_NN_UNSUPPORTED, "the device is only described", "");
+    if (!planner->targets[0].handle) {
+        return conv_fail(planner, US_NN_UNSUPPORTED, "the device is only described", "");
     }
-    enum us_nn_status status = conv_run(planner->target.handle, stream, plan->plan,
+    enum us_nn_status status = conv_run(planner->targets[0].handle, stream, plan->plan,
                                         plan->info.fused, &plan->desc, buffers);
-    return status == US_NN_OK ? status : fail_cudnn(planner, status, "cuDNN does not run the plan");
+    return status == US_NN_OK ? status
+                              : conv_fail_cudnn(planner, status, "cuDNN does not run the plan");
 }
 
 struct us_conv_plan_info us_conv_plan_describe(const struct us_conv_plan *plan) {

@@ -85,6 +85,15 @@ enum us_nn_status us_conv_plan_create(struct us_conv_planner *planner,
                                       const struct us_conv_desc *desc, struct us_conv_plan **plan);
 void us_conv_plan_destroy(struct us_conv_plan *plan); /* NULL is fine */
 
+/* Plans of many convolutions, prepared by all processor cores at once: what cuDNN compiles takes up
+ * to seconds each. All or none: after a failure every `plan` is NULL. */
+struct us_conv_job {
+    struct us_conv_desc desc;
+    struct us_conv_plan *plan; /* set */
+};
+enum us_nn_status us_conv_plans_create(struct us_conv_planner *planner, struct us_conv_job *jobs,
+                                       int count);
+
 /* Bytes that us_conv_plan_run may overwrite; plans that run one after another may share them. */
 size_t us_conv_plan_workspace(const struct us_conv_plan *plan);
 

@@ -243,6 +243,32 @@ static void another_gpu_misses(void **state) {
     us_free(folder);
 }
 
+/* All cores at once make what one makes. */
+static void many_plans_at_once(void **state) {
+    (void)state;
+    char *folder = us_path_join(us_test_folder(), "many");
+    struct us_conv_desc descs[40];
+    struct us_conv_job jobs[120];
+    const int count = 3 * df_ud(128, descs);
+    for (int again = 0; again < 2; again++) {
+        struct us_conv_planner *planner = h200(folder);
+        for (int i = 0; i < count; i++) {
+            jobs[i].desc = descs[i / 3];
+            jobs[i].desc.op = (enum us_conv_op)(i % 3);
+        }
+        assert_int_equal(us_conv_plans_create(planner, jobs, count), US_NN_OK);
+        for (int i = 0; i < count; i++) {
+            assert_int_equal(us_conv_plan_describe(jobs[i].plan).cached, again);
+            us_conv_plan_destroy(jobs[i].plan);
+        }
+        jobs[count - 1].desc.in_channels = 3; /* one that cannot be: none is made */
+        assert_int_equal(us_conv_plans_create(planner, jobs, count), US_NN_BAD_CONFIG);
+        assert_null(jobs[0].plan);
+        us_conv_planner_destroy(planner);
+    }
+    us_free(folder);
+}
+
 /* Each byte on its own, and each length, must not be taken for what was written. */
 static void damage_is_noticed(void **state) {
     (void)state;
@@ -282,6 +308,7 @@ int main(void) {
         cmocka_unit_test(what_cannot_be_is_refused),
         cmocka_unit_test(plans_come_back_from_the_folder),
         cmocka_unit_test(another_gpu_misses),
+        cmocka_unit_test(many_plans_at_once),
         cmocka_unit_test(damage_is_noticed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
