@@ -158,11 +158,6 @@ struct cu_value {
     struct cu_ref gradient; /* planes: what the loss writes */
 };
 
-struct cu_plan_entry {
-    struct us_conv_desc desc;
-    struct us_conv_plan *plan;
-};
-
 struct cu_net {
     enum us_nn_status status;
     enum nn_cuda_type type;
@@ -174,7 +169,7 @@ struct cu_net {
     struct cu_value values[NN_GRAPH_NODES];
     struct cu_op ops[CU_OPS];
     int op_count;
-    struct cu_plan_entry plans[CU_OPS];
+    struct us_conv_job plans[CU_OPS];
     int plan_count;
     struct us_conv_planner *planner; /* borrowed, given at binding */
     size_t scratch;                  /* bytes of each stream's */

@@ -24,7 +24,7 @@ enum us_nn_status cu_run_pack(const struct cu_net *net, const struct cu_op *op, 
 
 enum us_nn_status cu_run_conv(const struct cu_net *net, const struct cu_op *op, void *const *at,
                               void *stream) {
-    const struct cu_plan_entry *entry = &net->plans[op->plan];
+    const struct us_conv_job *entry = &net->plans[op->plan];
     struct us_conv_buffers buffers = {.out = at[2], .workspace = scratch_of(net, op)};
     switch (entry->desc.op) {
     case US_CONV_FORWARD:

@@ -9,12 +9,9 @@ enum us_nn_status cu_status(cudaError_t error) {
 }
 
 enum us_nn_status cu_net_make_plans(struct cu_net *net, struct us_conv_planner *planner) {
-    for (int i = 0; i < net->plan_count; i++) {
-        const enum us_nn_status status =
-            us_conv_plan_create(planner, &net->plans[i].desc, &net->plans[i].plan);
-        if (status) {
-            return status;
-        }
+    const enum us_nn_status status = us_conv_plans_create(planner, net->plans, net->plan_count);
+    if (status) {
+        return status;
     }
     net->scratch = 0;
     for (int i = 0; i < net->op_count; i++) {

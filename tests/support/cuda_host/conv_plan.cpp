@@ -46,6 +46,22 @@ enum us_nn_status us_conv_plan_create(struct us_conv_planner *planner,
     return US_NN_OK;
 }
 
+enum us_nn_status us_conv_plans_create(struct us_conv_planner *planner, struct us_conv_job *jobs,
+                                       int count) {
+    enum us_nn_status status = US_NN_OK;
+    for (int i = 0; i < count; i++) {
+        jobs[i].plan = NULL;
+    }
+    for (int i = 0; i < count && status == US_NN_OK; i++) {
+        status = us_conv_plan_create(planner, &jobs[i].desc, &jobs[i].plan);
+    }
+    for (int i = 0; i < count && status != US_NN_OK; i++) {
+        us_conv_plan_destroy(jobs[i].plan);
+        jobs[i].plan = NULL;
+    }
+    return status;
+}
+
 void us_conv_plan_destroy(struct us_conv_plan *plan) {
     free(plan);
 }
