@@ -16,7 +16,7 @@ struct us_exposure {
  * `stops` above that, clips at 1, encodes, and writes [height][width][3]. */
 void us_expose(const struct us_view planes[3], const struct us_exposure *exposure, float *out);
 /* The same on a device, enqueued on `stream` (a cudaStream_t); `exposure` is the host's; `scratch`
- * holds us_expose_scratch_cuda(width, height) doubles. The mean is summed in another order. */
+ * holds us_expose_scratch_cuda(width, height) doubles. */
 size_t us_expose_scratch_cuda(int32_t width, int32_t height);
 void us_expose_cuda(const struct us_view planes[3], const struct us_exposure *exposure, float *out,
                     double *scratch, void *stream);

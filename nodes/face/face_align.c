@@ -134,7 +134,7 @@ static void face_align_needs(const void *params_, struct us_needs *needs) {
 const struct us_node_type us_node_face_align = {
     .name = "face_align",
     .group = "face",
-    .version = 1,
+    .version = 2,
     .summary = "Finds 468 landmarks of each face and the matrix to the mean face.",
     .doc = "Runs FaceMesh (Kartynnik et al. 2019; MediaPipe's weights, Apache-2.0) on a turned "
            "square around each box, then again on several slightly changed squares around the "

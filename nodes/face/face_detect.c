@@ -232,7 +232,7 @@ static void face_detect_needs(const void *params_, struct us_needs *needs) {
 const struct us_node_type us_node_face_detect = {
     .name = "face_detect",
     .group = "face",
-    .version = 1,
+    .version = 2,
     .summary = "Finds faces: boxes, scores and six keypoints.",
     .doc = "Runs BlazeFace (Bazarevsky et al. 2019; MediaPipe's weights, Apache-2.0) over the "
            "data window, letterboxed, and where that finds nothing over ever smaller overlapping "

@@ -1,0 +1,43 @@
+/* The CUDA module on the emulation: one device, image work and small networks. */
+#include <stdio.h>
+
+#include "kernels/cuda/build_number.h"
+#include "kernels/cuda/frame_internal.h"
+#include "kernels/cuda/module.h"
+
+us_cuda_module_function us_cuda_module;
+
+static void versions(struct us_cuda_versions *v) {
+    *v = (struct us_cuda_versions){.runtime = CUDART_VERSION, .driver = CUDART_VERSION};
+}
+
+static int device_count(const char **why_not) {
+    *why_not = "";
+    return 1;
+}
+
+static enum us_nn_status device(int ordinal, struct us_cuda_device *d) {
+    *d = (struct us_cuda_device){.major = 9,
+                                 .multiprocessors = 1,
+                                 .memory = (size_t)4 << 30,
+                                 .memory_free = (size_t)4 << 30};
+    snprintf(d->name, sizeof d->name, "Emulation %d", ordinal);
+    return US_NN_OK;
+}
+
+static int self_test(int ordinal, us_cuda_report *report, void *context) {
+    (void)ordinal, (void)report, (void)context;
+    return 0;
+}
+
+const struct us_cuda_module *us_cuda_module(void) {
+    static const struct us_cuda_module module = {.abi = US_CUDA_ABI,
+                                                 .size = sizeof module,
+                                                 .build = US_CUDA_BUILD,
+                                                 .versions = versions,
+                                                 .device_count = device_count,
+                                                 .device = device,
+                                                 .self_test = self_test,
+                                                 .frame = &us_cuda_frame_table};
+    return &module;
+}
