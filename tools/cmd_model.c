@@ -1,6 +1,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "nodes/learn/model_file.h"
+#include "nodes/learn/onnx/export.h"
 #include "nodes/learn/safetensors.h"
 #include "runtime/base/mem.h"
 #include "runtime/base/path.h"
@@ -112,11 +114,58 @@ static struct us_error *show_model(const char *path, bool json) {
     return error;
 }
 
-int us_command_model(const struct us_arguments *arguments) {
-    if (strcmp(arguments->words[0], "info") != 0) {
-        struct us_error *error = us_fail(US_USAGE, "model: '%s' is not info", arguments->words[0]);
-        return us_show_error(us_error_hint(error, "understudy model info FILE"));
+static struct us_error *read_identity(const char *as, int *identity) {
+    static const char *const people[] = {"source", "destination"};
+    for (int i = 0; i < 2; i++) {
+        if (!as || strcmp(as, people[i]) == 0) {
+            *identity = i;
+            return NULL;
+        }
     }
-    struct us_error *error = show_model(arguments->words[1], arguments->json);
+    return us_fail(US_USAGE, "--as is '%s', allowed are source and destination", as);
+}
+
+static struct us_error *write_onnx(const uint8_t *file, size_t file_size, int identity,
+                                   const char *path) {
+    const struct us_digest digest = us_digest_of(file, file_size);
+    struct us_swap_model model = {0};
+    uint8_t *bytes = NULL;
+    size_t size = 0;
+    struct us_error *error = us_swap_model_parse(file, file_size, &model);
+    error = error ? error : us_onnx_export(&model, &digest, identity, &bytes, &size);
+    error = error ? error : us_write_file(path, bytes, size);
+    if (!error) {
+        printf("%s: %s, %.1f MiB\n", path, us_swap_model_text(&model), (double)size / 0x1p20);
+    }
+    us_free(bytes);
+    us_swap_model_finish(&model);
+    return error;
+}
+
+static struct us_error *export_model(const char *path, const char *to, const char *as) {
+    uint8_t *bytes;
+    size_t size;
+    int identity = 0;
+    US_TRY(read_identity(as, &identity));
+    US_TRY(us_read_file(path, 0, &bytes, &size));
+    struct us_error *error = write_onnx(bytes, size, identity, to);
+    us_free(bytes);
+    return us_error_wrap(error, "cannot export the model '%s'", path);
+}
+
+int us_command_model(const struct us_arguments *arguments) {
+    const char *const *words = arguments->words;
+    struct us_error *error;
+    if (strcmp(words[0], "info") == 0 && arguments->word_count == 2) {
+        error = show_model(words[1], arguments->json);
+    } else if (strcmp(words[0], "export") == 0 && arguments->word_count == 3) {
+        error = export_model(words[1], words[2], arguments->as);
+    } else {
+        error = us_error_hint(us_fail(US_USAGE,
+                                      "model: '%s' is neither info FILE nor export MODEL "
+                                      "OUT.onnx",
+                                      words[0]),
+                              "understudy model --help");
+    }
     return error ? us_show_error(error) : 0;
 }

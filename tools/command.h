@@ -14,7 +14,7 @@ struct us_arguments {
     size_t setting_count;
     const char **only;
     size_t only_count;
-    const char *cache, *models, *frames, *devices;
+    const char *cache, *models, *frames, *devices, *as;
     int threads;   /* 0: not given */
     size_t memory; /* bytes; 0: not given */
     bool keep_going, json, svg, markdown, help;
@@ -33,6 +33,7 @@ enum us_option_bit {
     US_OPT_SVG = 1 << 9,
     US_OPT_MARKDOWN = 1 << 10,
     US_OPT_DEVICES = 1 << 11,
+    US_OPT_AS = 1 << 12,
     US_OPT_RUN = US_OPT_SET | US_OPT_CACHE | US_OPT_MODELS | US_OPT_ONLY | US_OPT_FRAMES,
 };
 

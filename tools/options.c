@@ -35,6 +35,8 @@ static const struct option options[] = {
      US_OPT_MEMORY, SIZE, AT(memory), 0},
     {"devices", "LIST", "auto (every GPU, the default), cpu, or cuda:0,cuda:1", US_OPT_DEVICES,
      TEXT, AT(devices), 0},
+    {"as", "WHO", "whose decoder draws: source (the default, a swap) or destination", US_OPT_AS,
+     TEXT, AT(as), 0},
     {"keep-going", NULL, "run what does not depend on a failed frame", US_OPT_KEEP_GOING, FLAG,
      AT(keep_going), 0},
     {"json", NULL, "one JSON object a line", US_OPT_JSON, FLAG, AT(json), 0},

@@ -45,8 +45,13 @@ const struct us_command us_commands[] = {
     {"doctor", "", 0, 0, US_OPT_CACHE | US_OPT_MODELS,
      "check libraries, weights, the cache folder and a run", "", "understudy doctor\n",
      us_command_doctor},
-    {"model", "info FILE", 2, 2, US_OPT_JSON, "describe a model or data set (safetensors)", "",
-     "understudy model info model.safetensors\n", us_command_model},
+    {"model", "info FILE | export MODEL OUT.onnx", 2, 3, US_OPT_JSON | US_OPT_AS,
+     "describe a model or data set (safetensors), or export one",
+     "export writes what a model of train_swap computes as an ONNX file: input 'face', outputs\n"
+     "'image' and 'mask', all as the crops are encoded (docs/models.md).\n",
+     "understudy model info model.safetensors\n"
+     "understudy model export model.safetensors model.onnx --as source\n",
+     us_command_model},
     {"new", "[NAME]", 0, 1, 0, "write a starter graph, NAME.yaml", "", "understudy new ab010\n",
      us_command_new},
     {"version", "", 0, 0, 0, "print the version", "", "understudy version\n", us_command_version},

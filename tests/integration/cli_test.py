@@ -101,7 +101,8 @@ MISUSE = [
     (["cache", "gc"], "error: cache: 'gc' is not stats or verify\n"
                       "  try: understudy cache --help\n"),
     (["model", "convert", "x"],
-     "error: model: 'convert' is not info\n  try: understudy model info FILE\n"),
+     "error: model: 'convert' is neither info FILE nor export MODEL OUT.onnx\n"
+     "  try: understudy model --help\n"),
     (["new", "a/b"],
      "error: new: 'a/b' is not a name: letters, digits, '_', '-' and '.' make one\n"),
 ]

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Models that come and go as ONNX files, beside onnxruntime: every operator of infer_onnx over small models, and the
 exported network of a model of train_swap against infer_swap's own pixels."""
+import json
 import os
 import pathlib
 import sys
@@ -89,5 +90,108 @@ def check_operators():
     return worst, len(onnx_cases.cases), seen
 
 
+ARCHITECTURES = {"df-ud": "arch: df, options: ud", "df": 'arch: df, options: ""', "df-tc": "arch: df, options: tc",
+                 "liae-ud": "arch: liae, options: ud", "liae-utc": "arch: liae, options: utc"}
+DIMS = "e_dims: 12, d_dims: 12, mask_dims: 8, ae_dims: 24"
+
+
+def train(name):
+    return (f"type: train_swap, source: a_crop, destination: b_crop, steps: 4, batch: 2, {DIMS}, {ARCHITECTURES[name]}, "
+            "lr: 0.005, average: 0, license: CC0-1.0")
+
+
+def person(name, seed):
+    image = f"type: synth_plate, identity: {name}, seed: {seed}, frames: 1001-1003, width: 256, height: 192"
+    return {f"{name}_image": image, f"{name}_found": f"type: face_detect, image: {name}_image",
+            f"{name}_pose": f"type: face_align, image: {name}_image, faces: {name}_found",
+            f"{name}_crop": f"type: face_crop, image: {name}_image, faces: {name}_pose, size: 64"}
+
+
+def safetensors(path):
+    """{name: array} of a file of floats."""
+    data = path.read_bytes()
+    length = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8:8 + length])
+    notes = header.pop("__metadata__")
+    arrays = {n: numpy.frombuffer(data, "<f4", numpy.prod(a["shape"], dtype=int), 8 + length + a["data_offsets"][0]).reshape(a["shape"])
+              for n, a in header.items()}
+    return arrays, notes
+
+
+def planes_of(path):
+    found = exr.read(path)
+    return numpy.stack([found[c] for c in ("R", "G", "B", "matte.A")])
+
+
+def make_models():
+    """A trained model of each architecture, crops, and what infer_swap makes of them as either identity."""
+    nodes, outputs = {**person("a", 1), **person("b", 2)}, []
+    nodes["crops"] = f"type: exr_write, image: b_crop, path: {scratch}/crop.####.exr, compression: none"
+    for name in ARCHITECTURES:
+        nodes[f"{name}_model"] = train(name)
+        nodes[f"{name}_file"] = f"type: file_write, file: {name}_model, path: {scratch}/{name}.safetensors"
+        for side in ("source", "destination"):
+            nodes[f"{name}_{side}"] = f"type: infer_swap, model: {name}_model, faces: b_crop, as: {side}, mask: learned"
+            nodes[f"{name}_{side}_out"] = (f"type: exr_write, image: {name}_{side}, path: {scratch}/{name}-{side}.####.exr, "
+                                           "compression: none")
+            outputs.append(f"{name}_{side}_out")
+        outputs.append(f"{name}_file")
+    write_graph(scratch / "models.yaml", nodes, outputs + ["crops"])
+    p.run(scratch / "models.yaml", cache=cache)
+
+
+def check_weights(model, arrays, name):
+    """Layers keep their names and shapes."""
+    stored = {t.name: onnx.numpy_helper.to_array(t) for t in model.graph.initializer}
+    layers = {n: a for n, a in stored.items() if n in arrays}
+    p.check(len(layers) > 20, name, "stores only", sorted(layers))
+    for layer, array in layers.items():
+        p.check(array.shape == arrays[layer].shape and array.tobytes() == arrays[layer].tobytes(), name, layer, "is another")
+    p.check(all(a.size <= 4 for n, a in stored.items() if n not in arrays), name, "stores what the model has not")
+
+
+def check_export(name, side):
+    """The largest difference between onnxruntime on the exported network and infer_swap, relative to the largest value."""
+    path = scratch / f"{name}-{side}.onnx"
+    p.call("model", "export", scratch / f"{name}.safetensors", path, "--as", side, cache=cache)
+    model = onnx.load(path)
+    onnx.checker.check_model(model, full_check=True)
+    arrays, notes = safetensors(scratch / f"{name}.safetensors")
+    check_weights(model, arrays, name)
+    said = {m.key: m.value for m in model.metadata_props}
+    for key in ("architecture", "encoding", "coverage", "license", "resolution"):
+        p.check(said[key] == notes[key], key, said, notes)
+    p.check(said["identity"] == side and len(said["digest"]) == 32, said)
+    faces = numpy.stack([planes_of(scratch / f"crop.{f}.exr")[:3] for f in (1001, 1002, 1003)])
+    image, mask = reference(model, face=faces)
+    theirs = numpy.concatenate([image, mask], axis=1)
+    ours = numpy.stack([planes_of(scratch / f"{name}-{side}.{f}.exr") for f in (1001, 1002, 1003)])
+    p.check(numpy.std(ours[:, :3]) > 1e-3, name, "draws nothing")
+    return relative(ours, theirs)
+
+
+def check_return():
+    """The exported network through infer_onnx draws what infer_swap draws."""
+    nodes = {"crop": f"type: exr_read, path: {scratch}/crop.####.exr, frames: 1001-1003",
+             "model": f"type: model_read, path: {scratch}/df-ud-source.onnx",
+             "swap": "type: infer_onnx, model: model, image: crop, channels_out: [R, G, B, matte.A]",
+             "out": f"type: exr_write, image: swap, path: {scratch}/back.####.exr, compression: none"}
+    write_graph(scratch / "back.yaml", nodes, ["out"])
+    p.run(scratch / "back.yaml", cache=cache)
+    license = b"understudy.modelLicense\0string\0\7\0\0\0CC0-1.0"
+    p.check(license in (scratch / "back.1002.exr").read_bytes(), "the licence is not in the result")
+    return max(relative(planes_of(scratch / f"back.{f}.exr"), planes_of(scratch / f"df-ud-source.{f}.exr"))
+               for f in (1001, 1002, 1003))
+
+
 worst, count, seen = check_operators()
 print(f"{count} models of {len(seen)} operators: largest difference {worst:.2g} relative")
+p.need_weights()
+make_models()
+for name in ARCHITECTURES:
+    errors = [check_export(name, side) for side in ("source", "destination")]
+    print(f"{name} exported: largest difference {max(errors):.2g} relative")
+    p.check(max(errors) <= 1e-3, name, errors)
+back = check_return()
+print(f"df-ud through infer_onnx: {back:.2g} relative")
+p.check(back <= 1e-3, back)
