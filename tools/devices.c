@@ -163,6 +163,16 @@ static void show_result(void *context, const char *name, const char *error) {
     }
 }
 
+static void show_peaks(const struct us_cuda_module *module, int ordinal) {
+    struct us_cuda_peaks peaks;
+    if (module->peaks(ordinal, &peaks) == US_NN_OK) {
+        printf("     cuda:%d peaks: matrix products %.0f TFLOP/s in bf16, %.1f in f32; memory %.0f "
+               "GB/s, to the device %.1f, from it %.1f\n",
+               ordinal, peaks.bf16 * 1e-12, peaks.f32 * 1e-12, peaks.memory * 1e-9, peaks.up * 1e-9,
+               peaks.down * 1e-9);
+    }
+}
+
 static int check_one(const struct us_cuda_module *module, int ordinal) {
     struct us_cuda_device device;
     if (module->device(ordinal, &device) != US_NN_OK) {
@@ -174,6 +184,7 @@ static int check_one(const struct us_cuda_module *module, int ordinal) {
            bad ? "BAD" : "ok ", ordinal, device.name, (double)device.memory / 0x1p30,
            (double)device.memory_free / 0x1p30, device.major, device.minor,
            bad ? "self-test failed" : "self-test passed");
+    show_peaks(module, ordinal);
     return bad;
 }
 

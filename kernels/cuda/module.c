@@ -16,6 +16,7 @@ __attribute__((visibility("default"))) const struct us_cuda_module *us_cuda_modu
         .device_count = cuda_device_count,
         .device = cuda_device,
         .self_test = cuda_self_test,
+        .peaks = cuda_peaks,
         .trainer = &us_cuda_trainer_table,
         .frame = &us_cuda_frame_table,
     };

@@ -38,6 +38,13 @@ struct us_cuda_versions {
  * else one clause. `name` and `error` live during the call. */
 typedef void us_cuda_report(void *context, const char *name, const char *error);
 
+/* Measured: multiply-adds count twice and bytes moved within the device count read and written; a
+ * second; 0: not measured. */
+struct us_cuda_peaks {
+    double bf16, f32;        /* of a matrix product, in f32 without TF32 */
+    double memory, up, down; /* bytes: device memory, from and to pinned host memory */
+};
+
 struct us_cuda_trainer_api; /* training and inference of the neural nets */
 struct us_cuda_frame_api;   /* image kernels */
 struct us_cuda_comm_api;    /* collectives between devices */
@@ -53,6 +60,8 @@ struct us_cuda_module {
     enum us_nn_status (*device)(int ordinal, struct us_cuda_device *device);
     /* Runs every operation once on a device against a reference; the number that failed. */
     int (*self_test)(int ordinal, us_cuda_report *report, void *context);
+    /* Takes seconds. */
+    enum us_nn_status (*peaks)(int ordinal, struct us_cuda_peaks *peaks);
     /* Each may be NULL in a module that was built without it. */
     const struct us_cuda_trainer_api *trainer;
     const struct us_cuda_frame_api *frame;

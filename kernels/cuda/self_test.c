@@ -2,6 +2,7 @@
 #include <stdint.h>
 
 #include "kernels/cuda/device_internal.h"
+#include "kernels/cuda/self_test_internal.h"
 #include "kernels/nn/memory.h"
 
 enum { BYTES = 1 << 20 };
@@ -36,12 +37,11 @@ static const char *copy(void) {
     return error;
 }
 
-static const struct {
-    const char *name;
-    const char *(*run)(void); /* NULL, or what is wrong */
-} tests[] = {
-    {"copy", copy},
-};
+int copy_self_test(us_cuda_report *report, void *context) {
+    const char *error = copy();
+    report(context, "copy", error);
+    return error != NULL;
+}
 
 int cuda_self_test(int ordinal, us_cuda_report *report, void *context) {
     int before = 0, bad = 0;
@@ -51,11 +51,8 @@ int cuda_self_test(int ordinal, us_cuda_report *report, void *context) {
         report(context, "device", cudaGetErrorString(status));
         return 1;
     }
-    for (size_t i = 0; i < sizeof tests / sizeof *tests; i++) {
-        const char *error = tests[i].run();
-        report(context, tests[i].name, error);
-        bad += error != NULL;
-    }
+    bad += copy_self_test(report, context);
+    bad += conv_self_test(ordinal, report, context);
     (void)cudaSetDevice(before);
     return bad;
 }

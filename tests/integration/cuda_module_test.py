@@ -52,9 +52,13 @@ static int self_test(int ordinal, us_cuda_report *report, void *context) {
     report(context, "multiplying", ordinal ? "2 x 2 is 5" : NULL);
     return ordinal;
 }
+static enum us_nn_status peaks(int ordinal, struct us_cuda_peaks *p) {
+    *p = (struct us_cuda_peaks){790e12, 51.5e12, 4100e9, 55.5e9, 52.5e9};
+    return ordinal ? US_NN_FAILED : US_NN_OK;
+}
 const struct us_cuda_module *us_cuda_module(void) {
     static const struct us_cuda_module module = {ABI, sizeof module, BUILD, versions, count, device,
-                                                 self_test};
+                                                 self_test, peaks};
     return &module;
 }
 """
@@ -150,6 +154,8 @@ def test_devices_of_a_toy_module():
     doctor = understudy("doctor", **env)
     for line in ("ok   cuda module: CUDA 13.1, cuDNN 9.21.3, NCCL 2.28.9; driver: for CUDA 13.2\n",
                  "ok   cuda:0: Toy 0, 3.0 GiB (1.0 free), compute capability 9.0, self-test passed",
+                 "     cuda:0 peaks: matrix products 790 TFLOP/s in bf16, 51.5 in f32; memory 4100 GB/s, to the "
+                 "device 55.5, from it 52.5\nBAD  cuda:1",
                  "BAD  cuda:1 self-test, multiplying: 2 x 2 is 5\nBAD  cuda:1: Toy 1,"):
         check(f"doctor prints {line}", line in doctor.stdout, doctor.stdout)
     check("doctor ends with 3", doctor.returncode == 3)
