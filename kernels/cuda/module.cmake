@@ -1,5 +1,10 @@
 # The loadable CUDA module: libunderstudy_cuda.so beside the program, which itself links nothing of NVIDIA's.
 # UNDERSTUDY_CUDA: AUTO builds it where the CUDA Toolkit, cuDNN and NCCL are, ON insists, OFF leaves it out.
+# What the module shares with the program: none of these calls oneDNN.
+file(GLOB us_cuda_arch CONFIGURE_DEPENDS kernels/nn/arch*.c)
+set(us_cuda_shared memory.c status.c plan.c graph.c layout.c)
+list(TRANSFORM us_cuda_shared PREPEND ${CMAKE_CURRENT_SOURCE_DIR}/kernels/nn/)
+list(APPEND us_cuda_shared ${us_cuda_arch})
 # A module of another build is refused: program and module carry one number that the headers they share make.
 file(GLOB_RECURSE us_shared_headers CONFIGURE_DEPENDS kernels/*.h)
 list(FILTER us_shared_headers EXCLUDE REGEX "_internal\\.h$")
@@ -78,9 +83,6 @@ file(GLOB_RECURSE us_cuda_cu CONFIGURE_DEPENDS kernels/*.cu)
 # Image kernels give the processor's bits: like it, they do not contract to fused multiply-adds.
 file(GLOB us_cuda_exact CONFIGURE_DEPENDS kernels/*.cu)
 set_source_files_properties(${us_cuda_exact} kernels/nn/tflite_ops.cu PROPERTIES COMPILE_OPTIONS --fmad=false)
-# What the module shares with the program: none of these calls oneDNN.
-file(GLOB us_cuda_arch CONFIGURE_DEPENDS kernels/nn/arch*.c)
-set(us_cuda_shared kernels/nn/memory.c kernels/nn/status.c kernels/nn/plan.c kernels/nn/graph.c kernels/nn/layout.c ${us_cuda_arch})
 # One set of objects: the module, and a static library for tests of its insides.
 add_library(us_cuda_parts OBJECT ${us_cuda_c} ${us_cuda_cu} ${us_cuda_shared})
 target_link_libraries(us_cuda_parts PUBLIC us_options us_cuda_options CUDA::cudart_static ${CUDNN_LIBRARY} ${NCCL_LIBRARY}

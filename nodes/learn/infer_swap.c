@@ -131,12 +131,12 @@ static struct us_error *draw(struct us_task *task, struct us_prepared_model *mod
     return NULL;
 }
 
-static struct us_error *infer(struct us_task *task, const struct us_image *crop,
-                              const struct us_crop_info *info) {
+static struct us_error *infer_on(struct us_task *task, int device, const struct us_image *crop,
+                                 const struct us_crop_info *info) {
     struct us_value *value;
     struct us_prepared_model *model;
     US_TRY(us_task_input(task, IN_MODEL, 0, &value));
-    US_TRY(us_prepared_model_get(value, 1 + us_task_device(task), us_task_threads(task), &model));
+    US_TRY(us_prepared_model_get(value, device, us_task_threads(task), &model));
     struct us_error *error = check_fit(us_prepared_model_about(model), crop, info);
     if (!error) {
         const size_t size = (size_t)us_prepared_model_about(model)->arch.resolution;
@@ -147,6 +147,22 @@ static struct us_error *infer(struct us_task *task, const struct us_image *crop,
     }
     us_prepared_model_release(model);
     return error;
+}
+
+/* What a device cannot hold or compute the processor does. */
+static struct us_error *infer(struct us_task *task, const struct us_image *crop,
+                              const struct us_crop_info *info) {
+    const int device = us_task_device(task);
+    struct us_error *error = infer_on(task, 1 + device, crop, info);
+    if (device < 0 || !error || us_error_is(error, US_CANCELLED)) {
+        return error;
+    }
+    struct us_error *again = infer_on(task, US_NN_CPU, crop, info);
+    if (!again) {
+        us_task_warn(task, "%s on device cuda:%d; on the processor instead", error->text, device);
+    }
+    us_error_free(error);
+    return again;
 }
 
 static struct us_error *run(struct us_task *task) {
@@ -164,6 +180,11 @@ static struct us_error *run(struct us_task *task) {
     return error;
 }
 
+static void needs(const void *values, struct us_needs *wanted) {
+    (void)values;
+    wanted->device = US_DEVICE_PREFERRED;
+}
+
 const struct us_node_type us_node_infer_swap = {
     .name = "infer_swap",
     .group = "learn",
@@ -179,5 +200,6 @@ const struct us_node_type us_node_infer_swap = {
     .params = params,
     .params_size = sizeof(PARAMS),
     .per_frame = true,
+    .needs = needs,
     .run = run,
 };

@@ -1,9 +1,10 @@
-/* The CUDA module on the emulation: one device, image work and small networks. */
+/* The CUDA module on the emulation: one device. */
 #include <stdio.h>
 
 #include "kernels/cuda/build_number.h"
 #include "kernels/cuda/frame_internal.h"
 #include "kernels/cuda/module.h"
+#include "kernels/cuda/trainer_api.h"
 
 us_cuda_module_function us_cuda_module;
 
@@ -38,6 +39,7 @@ const struct us_cuda_module *us_cuda_module(void) {
                                                  .device_count = device_count,
                                                  .device = device,
                                                  .self_test = self_test,
+                                                 .trainer = &us_cuda_trainer_table,
                                                  .frame = &us_cuda_frame_table};
     return &module;
 }
