@@ -17,7 +17,7 @@ static enum us_nn_status infer_some(const struct cu_net *net, const struct cu_st
               mask = net->graph->outputs[identity].mask;
     const size_t plane = (size_t)input->h * (size_t)input->w * sizeof(float), n = (size_t)count;
     const size_t spare = (size_t)(net->batch - count);
-    const struct cu_selection all = {CU_FORWARD, CU_FORWARD, 1u << identity, NULL, NULL};
+    const struct cu_selection all = {.decoders = 1u << identity};
     char *in = cu_net_at(net, net->values[0].raw);
     void *stream = streams->at[0];
     enum us_nn_status status = bring(in, faces, 3 * n * plane, false, stream);

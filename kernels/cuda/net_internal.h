@@ -216,6 +216,7 @@ struct cu_selection {
     unsigned decoders;
     cu_complete *complete; /* NULL: nobody asks */
     void *context;
+    bool packed; /* the inputs are there as the first layer reads them */
 };
 
 /* Enqueues the operations of the phases from..to whose decoders meet `decoders`. What is on the

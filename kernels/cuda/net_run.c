@@ -80,6 +80,9 @@ static enum us_nn_status run_op(const struct cu_net *net, const struct cu_op *op
 }
 
 static bool chosen(const struct cu_op *op, const struct cu_selection *what) {
+    if (what->packed && op->run == cu_run_pack) {
+        return false;
+    }
     return op->phase >= what->from && op->phase <= what->to && (op->decoders & what->decoders);
 }
 

@@ -74,6 +74,7 @@ static void list_blocks(struct cu_trainer *t) {
         need(t, &t->scratch[i], scratch, false);
     }
     need(t, &t->update_scratch, cu_update_scratch(t), false);
+    need(t, &t->augment_scratch, us_cuda_augment_scratch(c->batch), false);
     need(t, &t->state, sizeof *t->state, true);
 }
 
@@ -252,6 +253,7 @@ void cu_trainer_destroy(struct us_nn_trainer *trainer) {
     (void)cu_trainer_use(t);
     (void)cudaDeviceSynchronize();
     cu_graphs_finish(t);
+    cu_faces_finish(t);
     cu_net_finish(&t->net);
     cu_net_finish(&t->inference);
     us_conv_planner_destroy(t->planner);
@@ -273,6 +275,10 @@ void cu_trainer_destroy(struct us_nn_trainer *trainer) {
     free_host(t);
 }
 
+static const char *cu_note(const struct us_nn_trainer *trainer) {
+    return ((const struct cu_trainer *)trainer)->note;
+}
+
 static const struct us_nn_layout *cu_layout(const struct us_nn_trainer *trainer) {
     return &((const struct cu_trainer *)trainer)->layout;
 }
@@ -286,6 +292,9 @@ const struct nn_trainer_type cu_trainer_type = {.problem = cu_problem,
                                                 .step = cu_trainer_step,
                                                 .evaluate = cu_trainer_evaluate,
                                                 .infer = cu_trainer_infer,
+                                                .keep_faces = cu_trainer_keep_faces,
+                                                .step_drawn = cu_trainer_step_drawn,
+                                                .note = cu_note,
                                                 .layout = cu_layout,
                                                 .read = cu_trainer_read,
                                                 .write = cu_trainer_write};

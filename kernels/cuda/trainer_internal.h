@@ -2,6 +2,7 @@
 #ifndef US_KERNELS_CUDA_TRAINER_INTERNAL_H
 #define US_KERNELS_CUDA_TRAINER_INTERNAL_H
 
+#include "kernels/augment_cuda.h"
 #include "kernels/cuda/net_internal.h"
 #include "kernels/nn/comm.h"
 #include "kernels/nn/model_type.h"
@@ -24,6 +25,27 @@ struct cu_state {
     double square_sum; /* of the gradients; not finite when a loss is not */
     struct us_nn_loss_terms terms[US_NN_IDENTITIES];
     float fade;
+    struct us_augment_turn turns[US_NN_IDENTITIES];
+};
+
+/* One identity's faces: in device memory, or (count of them too many) those of the coming step, one
+ * after another, in two pinned stages that the host fills in turn. */
+struct cu_faces {
+    size_t count;
+    uint16_t *faces; /* device: all, or those of a batch */
+    struct us_priority_spot *spots;
+    bool streamed;
+    const uint16_t **host; /* streamed: where they come from */
+    struct us_priority_spot *host_spots;
+};
+
+/* Streamed faces of one step, on their way or there. */
+struct cu_stage {
+    char *host, *device; /* pinned; one identity's faces and spots after another's */
+    cudaEvent_t there;
+    bool filled;
+    uint64_t step;
+    uint32_t streams[US_NN_IDENTITIES], first_slot;
 };
 
 /* A step captured once and launched again. */
@@ -49,13 +71,27 @@ struct cu_trainer {
     float *masks;
     char *memory, *inference_memory, *scratch[CU_STREAMS], *update_scratch;
     struct cu_state *state, *mirror;
-    struct cu_graph from_batch;
-    bool uncaptured; /* capturing failed once, or is not wanted */
+    struct cu_graph from_batch, from_faces;
+    struct cu_faces faces[US_NN_IDENTITIES];
+    struct cu_stage stages[2];
+    int next_stage;
+    char *augment_scratch;
+    uint32_t first_slot; /* of the step that from_faces is */
+    bool uncaptured;     /* capturing failed once, or is not wanted */
+    const char *note;
 };
 
 enum us_nn_status cu_trainer_use(const struct cu_trainer *t);
 size_t cu_update_scratch(const struct cu_trainer *t);
 void cu_graphs_finish(struct cu_trainer *t);
+
+/* Enqueues what makes the batch of mirror->turns from kept faces. */
+enum us_nn_status cu_augment(struct cu_trainer *t);
+void cu_faces_finish(struct cu_trainer *t);
+/* Streamed faces of a turn are on the device before what follows on the first stream. */
+enum us_nn_status cu_stage_faces(struct cu_trainer *t, const struct us_nn_turn *turn);
+/* Begins to bring those of the turn that probably follows. */
+enum us_nn_status cu_stage_next(struct cu_trainer *t, const struct us_nn_turn *turn);
 
 /* Functions of cu_trainer_type; trainer_type.h says what they do. */
 void cu_trainer_destroy(struct us_nn_trainer *trainer);
@@ -65,6 +101,10 @@ enum us_nn_status cu_trainer_gradients(struct us_nn_trainer *trainer,
 enum us_nn_status cu_trainer_update(struct us_nn_trainer *trainer);
 enum us_nn_status cu_trainer_step(struct us_nn_trainer *trainer, const struct us_nn_batch *batch,
                                   struct us_nn_losses *losses);
+enum us_nn_status cu_trainer_keep_faces(struct us_nn_trainer *trainer, int identity,
+                                        const struct us_nn_kept_faces *faces);
+enum us_nn_status cu_trainer_step_drawn(struct us_nn_trainer *trainer,
+                                        const struct us_nn_turn *turn, struct us_nn_losses *losses);
 enum us_nn_status cu_trainer_evaluate(struct us_nn_trainer *trainer,
                                       const struct us_nn_batch *batch, struct us_nn_losses *losses);
 enum us_nn_status cu_trainer_infer(struct us_nn_trainer *trainer, enum us_nn_side decoder,

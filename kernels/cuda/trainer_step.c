@@ -58,8 +58,9 @@ static enum us_nn_status fetch_state(struct cu_trainer *t) {
                                      main_stream(t)));
 }
 
-static enum us_nn_status forward(struct cu_trainer *t, enum cu_phase to) {
-    const struct cu_selection what = {CU_FORWARD, to, ~0u, NULL, NULL};
+static enum us_nn_status compute(struct cu_trainer *t, enum cu_phase to, bool packed) {
+    const struct cu_selection what = {
+        .from = CU_FORWARD, .to = to, .decoders = ~0u, .packed = packed};
     return cu_net_run(&t->net, &what, &t->streams);
 }
 
@@ -93,10 +94,15 @@ static enum us_nn_status move(struct cu_trainer *t) {
     return cu_status(error);
 }
 
-/* What is captured: from the planes in device memory to the state back on the host. */
-static enum us_nn_status enqueue(struct cu_trainer *t, bool update) {
+enum source { FROM_BATCH, FROM_FACES };
+
+/* What is captured: from planes or faces in device memory to the state back on the host. */
+static enum us_nn_status enqueue(struct cu_trainer *t, enum source source, bool update) {
     enum us_nn_status status = send_state(t);
-    status = status ? status : forward(t, CU_BACKWARD);
+    if (!status && source == FROM_FACES) {
+        status = cu_augment(t);
+    }
+    status = status ? status : compute(t, CU_BACKWARD, source == FROM_FACES);
     status = status ? status : measure(t);
     if (!status && update) {
         status = move(t);
@@ -139,7 +145,7 @@ enum us_nn_status cu_trainer_gradients(struct us_nn_trainer *trainer,
                                        struct us_nn_losses *losses) {
     struct cu_trainer *t = (struct cu_trainer *)trainer;
     enum us_nn_status status = begin(t, batch);
-    status = status ? status : enqueue(t, false);
+    status = status ? status : enqueue(t, FROM_BATCH, false);
     return status ? status : finish(t, losses);
 }
 
@@ -158,14 +164,21 @@ enum us_nn_status cu_trainer_update(struct us_nn_trainer *trainer) {
     return status;
 }
 
+static void drop_graph(struct cu_graph *graph) {
+    if (graph->exec) {
+        (void)cudaGraphExecDestroy(graph->exec);
+    }
+    *graph = (struct cu_graph){0};
+}
+
 /* Captures the whole step into one graph. Other threads may use the device meanwhile. */
-static enum us_nn_status capture(struct cu_trainer *t, struct cu_graph *graph) {
+static enum us_nn_status capture(struct cu_trainer *t, enum source source, struct cu_graph *graph) {
     cudaGraph_t captured = NULL;
     cudaError_t error = cudaStreamBeginCapture(main_stream(t), cudaStreamCaptureModeThreadLocal);
     if (error != cudaSuccess) {
         return cu_status(error);
     }
-    const enum us_nn_status status = enqueue(t, true);
+    const enum us_nn_status status = enqueue(t, source, true);
     error = cudaStreamEndCapture(main_stream(t), &captured);
     if (error == cudaSuccess && !status) {
         error = cudaGraphInstantiate(&graph->exec, captured, 0);
@@ -177,21 +190,49 @@ static enum us_nn_status capture(struct cu_trainer *t, struct cu_graph *graph) {
 }
 
 /* The first step runs uncaptured: libraries load their kernels then. */
-static enum us_nn_status launch(struct cu_trainer *t, struct cu_graph *graph) {
-    if (!graph->exec && graph->runs > 0 && !t->uncaptured && capture(t, graph)) {
+static enum us_nn_status launch(struct cu_trainer *t, enum source source) {
+    struct cu_graph *graph = source == FROM_FACES ? &t->from_faces : &t->from_batch;
+    if (!graph->exec && graph->runs > 0 && !t->uncaptured && capture(t, source, graph)) {
         (void)cudaGetLastError();
         graph->exec = NULL;
         t->uncaptured = true;
+        t->note = "the step cannot be captured, its operations are launched one by one";
     }
     graph->runs++;
-    return graph->exec ? cu_status(cudaGraphLaunch(graph->exec, main_stream(t))) : enqueue(t, true);
+    return graph->exec ? cu_status(cudaGraphLaunch(graph->exec, main_stream(t)))
+                       : enqueue(t, source, true);
 }
 
 enum us_nn_status cu_trainer_step(struct us_nn_trainer *trainer, const struct us_nn_batch *batch,
                                   struct us_nn_losses *losses) {
     struct cu_trainer *t = (struct cu_trainer *)trainer;
     enum us_nn_status status = begin(t, batch);
-    status = status ? status : launch(t, &t->from_batch);
+    status = status ? status : launch(t, FROM_BATCH);
+    status = status ? status : finish(t, losses);
+    trainer->steps += status ? 0 : 1;
+    return status;
+}
+
+enum us_nn_status cu_trainer_step_drawn(struct us_nn_trainer *trainer,
+                                        const struct us_nn_turn *turn,
+                                        struct us_nn_losses *losses) {
+    struct cu_trainer *t = (struct cu_trainer *)trainer;
+    for (int i = 0; i < t->graph->identities; i++) {
+        if (t->faces[i].count == 0) {
+            return US_NN_UNSUPPORTED;
+        }
+        t->mirror->turns[i] = (struct us_augment_turn){
+            .step = turn->step, .ranges = turn->ranges[i], .stream = turn->streams[i]};
+    }
+    if (t->first_slot != turn->first_slot) { /* which a captured step has in it */
+        drop_graph(&t->from_faces);
+        t->first_slot = turn->first_slot;
+    }
+    set_mirror(t);
+    enum us_nn_status status = cu_trainer_use(t);
+    status = status ? status : cu_stage_faces(t, turn);
+    status = status ? status : launch(t, FROM_FACES);
+    status = status ? status : cu_stage_next(t, turn);
     status = status ? status : finish(t, losses);
     trainer->steps += status ? 0 : 1;
     return status;
@@ -203,7 +244,7 @@ enum us_nn_status cu_trainer_evaluate(struct us_nn_trainer *trainer,
     struct cu_trainer *t = (struct cu_trainer *)trainer;
     enum us_nn_status status = begin(t, batch);
     status = status ? status : send_state(t);
-    status = status ? status : forward(t, CU_LOSS);
+    status = status ? status : compute(t, CU_LOSS, false);
     status = status ? status : fetch_state(t);
     status = status ? status : cu_status(cudaStreamSynchronize(main_stream(t)));
     if (status) {
@@ -216,7 +257,6 @@ enum us_nn_status cu_trainer_evaluate(struct us_nn_trainer *trainer,
 }
 
 void cu_graphs_finish(struct cu_trainer *t) {
-    if (t->from_batch.exec) {
-        (void)cudaGraphExecDestroy(t->from_batch.exec);
-    }
+    drop_graph(&t->from_batch);
+    drop_graph(&t->from_faces);
 }

@@ -91,6 +91,23 @@ enum us_nn_status us_nn_trainer_infer(struct us_nn_trainer *trainer, enum us_nn_
     return trainer->type->infer(trainer, decoder, faces, count, images, masks);
 }
 
+enum us_nn_status us_nn_trainer_keep_faces(struct us_nn_trainer *trainer, int identity,
+                                           const struct us_nn_kept_faces *faces) {
+    return trainer->type->keep_faces ? trainer->type->keep_faces(trainer, identity, faces)
+                                     : US_NN_UNSUPPORTED;
+}
+
+enum us_nn_status us_nn_trainer_step_drawn(struct us_nn_trainer *trainer,
+                                           const struct us_nn_turn *turn,
+                                           struct us_nn_losses *losses) {
+    return trainer->type->step_drawn ? trainer->type->step_drawn(trainer, turn, losses)
+                                     : US_NN_UNSUPPORTED;
+}
+
+const char *us_nn_trainer_note(const struct us_nn_trainer *trainer) {
+    return trainer->type->note ? trainer->type->note(trainer) : NULL;
+}
+
 void us_nn_trainer_set_fade(struct us_nn_trainer *trainer, float fade) {
     trainer->config.arch.fade = fade;
     if (trainer->type->set_fade) {

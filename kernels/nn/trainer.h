@@ -16,10 +16,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "kernels/augment.h"
 #include "kernels/nn/arch.h"
 #include "kernels/nn/loss.h"
 #include "kernels/nn/optimizer.h"
 #include "kernels/nn/status.h"
+#include "kernels/priority.h"
 
 struct us_nn_comm; /* kernels/nn/comm.h */
 
@@ -112,6 +114,37 @@ enum us_nn_status us_nn_trainer_infer(struct us_nn_trainer *trainer, enum us_nn_
  * create a trainer of the next size and write them there: all sizes have one layout, and layers
  * that a size does not have are kept as they are. */
 void us_nn_trainer_set_fade(struct us_nn_trainer *trainer, float fade);
+/* One identity's faces to train on. */
+struct us_nn_kept_faces {
+    const uint16_t *const *faces; /* [count], each [R][R][4] R, G, B, matte as binary16: these are
+                                     borrowed as long as the trainer lives */
+    const struct us_priority_spot *spots; /* [count][US_PRIORITY_SPOTS], copied; or NULL */
+    size_t count;
+};
+
+/* Which faces a step takes and how it varies them: slot k of identity i, k from first_slot to
+ * first_slot + batch - 1, takes face us_augment_pick(count, config.seed, streams[i], step, k) with
+ * us_augment_draw(&ranges[i], R, config.seed, streams[i], step, k). */
+struct us_nn_turn {
+    uint64_t step;
+    uint32_t first_slot;
+    uint32_t streams[US_NN_IDENTITIES];
+    struct us_augment_ranges ranges[US_NN_IDENTITIES];
+};
+
+/* Gives a GPU the faces of an identity: they lie in its memory from then on, or when they do not
+ * fit, come to it step by step. US_NN_UNSUPPORTED: this trainer takes batches only. */
+enum us_nn_status us_nn_trainer_keep_faces(struct us_nn_trainer *trainer, int identity,
+                                           const struct us_nn_kept_faces *faces);
+/* us_nn_trainer_step with the batch that us_augment_run would make of that turn; colours differ by
+ * rounding. US_NN_UNSUPPORTED: not all identities have faces. */
+enum us_nn_status us_nn_trainer_step_drawn(struct us_nn_trainer *trainer,
+                                           const struct us_nn_turn *turn,
+                                           struct us_nn_losses *losses);
+/* What a trainer has to say about how it works (a step that could not be captured, faces that do
+ * not fit), one clause; NULL: nothing. */
+const char *us_nn_trainer_note(const struct us_nn_trainer *trainer);
+
 const struct us_nn_layout *us_nn_trainer_layout(const struct us_nn_trainer *trainer);
 /* Copies a flat buffer of layout->count floats out or in, bit for bit: read, then write into
  * another trainer of the same config (and set its step) goes on as the first would have.

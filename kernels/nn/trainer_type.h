@@ -28,6 +28,12 @@ struct nn_trainer_type {
                                   struct us_nn_losses *losses);
     enum us_nn_status (*infer)(struct us_nn_trainer *trainer, enum us_nn_side decoder,
                                const float *faces, int count, float *images, float *masks);
+    /* (optional) faces that stay on a device, and steps with them */
+    enum us_nn_status (*keep_faces)(struct us_nn_trainer *trainer, int identity,
+                                    const struct us_nn_kept_faces *faces);
+    enum us_nn_status (*step_drawn)(struct us_nn_trainer *trainer, const struct us_nn_turn *turn,
+                                    struct us_nn_losses *losses);
+    const char *(*note)(const struct us_nn_trainer *trainer);
     /* (optional) only for architectures that grow */
     void (*set_fade)(struct us_nn_trainer *trainer, float fade);
     const struct us_nn_layout *(*layout)(const struct us_nn_trainer *trainer);

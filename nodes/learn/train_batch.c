@@ -91,13 +91,50 @@ void us_train_batches_finish(struct us_train_batches *batches) {
     *batches = (struct us_train_batches){0};
 }
 
+static uint32_t stream_of(uint32_t repeat, uint32_t side) {
+    return STREAM_AUGMENT + 2 * repeat + side;
+}
+
+void us_train_batches_turn(const struct us_train_batches *b, uint64_t step, uint32_t repeat,
+                           struct us_nn_turn *turn) {
+    *turn = (struct us_nn_turn){.step = step, .first_slot = (uint32_t)b->first};
+    for (uint32_t side = 0; side < 2; side++) {
+        turn->streams[side] = stream_of(repeat, side);
+        turn->ranges[side] = us_train_ranges(b->sides[side].params, (enum us_nn_side)side, step);
+    }
+}
+
+static enum us_nn_status keep_side(const struct us_train_side *side, struct us_nn_trainer *trainer,
+                                   int identity) {
+    const size_t count = side->training_count;
+    const uint16_t **faces = us_calloc(count, sizeof *faces);
+    struct us_priority_spot *spots = us_calloc(count, US_PRIORITY_SPOTS * sizeof *spots);
+    for (size_t i = 0; i < count; i++) {
+        faces[i] = us_dataset_face(&side->dataset, side->training[i]);
+        us_priority_spots(us_dataset_mesh(&side->dataset, side->training[i]),
+                          spots + i * US_PRIORITY_SPOTS);
+    }
+    const struct us_nn_kept_faces kept = {.faces = faces, .spots = spots, .count = count};
+    const enum us_nn_status status = us_nn_trainer_keep_faces(trainer, identity, &kept);
+    us_free(faces);
+    us_free(spots);
+    return status;
+}
+
+enum us_nn_status us_train_batches_keep(struct us_train_batches *b, struct us_nn_trainer *trainer) {
+    enum us_nn_status status = keep_side(&b->sides[0], trainer, 0);
+    status = status ? status : keep_side(&b->sides[1], trainer, 1);
+    b->kept = !status;
+    return status == US_NN_UNSUPPORTED ? US_NN_OK : status;
+}
+
 static void draw(const struct us_train_batches *b, struct us_train_slot *slot, uint32_t side,
                  uint32_t i) {
     const size_t area = (size_t)b->size * (size_t)b->size, n = (size_t)b->batch;
     const struct us_train_side *from = &b->sides[side];
     const struct us_augment_ranges ranges =
         us_train_ranges(from->params, (enum us_nn_side)side, slot->step);
-    const uint32_t stream = STREAM_AUGMENT + 2 * slot->repeat + side;
+    const uint32_t stream = stream_of(slot->repeat, side);
     struct us_augment_job *job = &slot->jobs[side * n + i];
     const uint32_t place = (uint32_t)b->first + i;
     const size_t pick = us_augment_pick(from->training_count, b->seed, stream, slot->step, place);

@@ -31,6 +31,7 @@ struct us_train_batches {
     uint64_t seed;
     struct us_train_slot slots[2];
     int current;      /* slot of the batch given last */
+    bool kept;        /* the trainer has all faces: it takes turns, not batches */
     bool ahead;       /* a thread is making the other slot's, or has */
     pthread_t thread; /* valid when ahead */
 };
@@ -43,6 +44,13 @@ struct us_error *us_train_batches_init(struct us_train_batches *batches,
                                        struct us_train_side *sides,
                                        const struct us_nn_trainer_config *config) US_NODISCARD;
 void us_train_batches_finish(struct us_train_batches *batches);
+
+/* Gives the faces of both sides to a trainer that keeps them; sets `kept` when it does. */
+enum us_nn_status us_train_batches_keep(struct us_train_batches *batches,
+                                        struct us_nn_trainer *trainer);
+/* The turn whose batch us_train_batches_make would make. */
+void us_train_batches_turn(const struct us_train_batches *batches, uint64_t step, uint32_t repeat,
+                           struct us_nn_turn *turn);
 
 /* The batch of a step, slots first to first + batch of the whole; `repeat` 0 first, others give
  * other batches for the same step. Valid until the next call. */

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "kernels/cuda/load.h"
 #include "kernels/nn/comm.h"
 #include "nodes/learn/loss_guard.h"
 
@@ -254,7 +255,10 @@ struct us_error *us_train_check(const void *params) {
         return us_fail(US_USAGE, "pass is %lld, allowed is a divisor of the batch, %lld",
                        (long long)p->pass, (long long)p->batch);
     }
-    if (strcmp(p->precision, "bf16") == 0 && !us_nn_has_bf16()) {
+    const struct us_cuda_module *module;
+    const char *why_not;
+    if (strcmp(p->precision, "bf16") == 0 && !us_nn_has_bf16() &&
+        us_cuda_device_count(&module, &why_not) == 0) {
         return us_error_hint(us_fail(US_MISSING, "precision is bf16, but this processor has none"),
                              "use precision: f32");
     }
@@ -288,16 +292,18 @@ static struct us_nn_loss_weights loss_of(const struct train_params *p, const cha
 }
 
 struct us_error *us_train_config(const struct train_params *p, const struct us_dataset *dataset,
-                                 int threads, struct us_nn_trainer_config *config) {
+                                 int threads, int device, struct us_nn_trainer_config *config) {
     const int size = dataset->size;
     const bool adam = strcmp(p->optimizer, "adam") == 0;
-    *config = (struct us_nn_trainer_config){.arch = arch_of(p, size),
-                                            .batch = (int)p->batch,
-                                            .pass = p->pass < p->batch ? (int)p->pass : 0,
-                                            .comm_bf16 = strcmp(p->exchange, "bf16") == 0,
-                                            .threads = threads,
-                                            .seed = (uint64_t)p->seed,
-                                            .bf16 = strcmp(p->precision, "bf16") == 0};
+    *config = (struct us_nn_trainer_config){
+        .device = device,
+        .arch = arch_of(p, size),
+        .batch = (int)p->batch,
+        .pass = p->pass < p->batch && device == US_NN_CPU ? (int)p->pass : 0,
+        .comm_bf16 = strcmp(p->exchange, "bf16") == 0,
+        .threads = threads,
+        .seed = (uint64_t)p->seed,
+        .bf16 = strcmp(p->precision, "bf16") == 0};
     config->optimizer = us_nn_optimizer_usual(adam ? US_NN_ADAM : US_NN_ADABELIEF);
     config->optimizer.rate = (float)p->lr;
     config->optimizer.rate_dropout = (float)p->lr_dropout;

@@ -69,7 +69,7 @@ static struct us_error *open_training(struct us_team *team, struct rank_training
     }
     threads = order->threads > 0 ? order->threads : threads;
     threads = threads > 0 ? threads : us_team_threads(&team->ranks);
-    US_TRY(us_train_config(&t->params, &t->sides[0].dataset, threads, &t->config));
+    US_TRY(us_train_config(&t->params, &t->sides[0].dataset, threads, US_NN_CPU, &t->config));
     US_TRY(us_together_split(team, threads, &t->config));
     US_TRY(us_nn_error(us_nn_trainer_create(&t->config, &t->together.trainer), "build the net"));
     US_TRY(us_train_batches_init(&t->batches, t->sides, &t->config));

@@ -122,6 +122,7 @@ static struct us_error *run(struct us_task *task) {
 static void needs(const void *params, struct us_needs *needs) {
     (void)params;
     needs->threads = -1;
+    needs->device = US_DEVICE_PREFERRED;
 }
 
 const struct us_node_type us_node_train_swap = {

@@ -46,12 +46,15 @@ struct us_error *us_training_open(struct us_training *t, struct us_task *task, i
         US_TRY(us_train_side_init(&t->sides[side]));
     }
     US_TRY(sides_agree(&t->sides[0].dataset, &t->sides[1].dataset));
-    US_TRY(us_train_config(t->params, &t->sides[0].dataset, us_task_threads(task), &t->config));
+    US_TRY(us_train_config(t->params, &t->sides[0].dataset, us_task_threads(task),
+                           1 + us_task_device(task), &t->config));
     US_TRY(us_task_workspace(task, &t->folder));
     US_TRY(us_training_team_open(t));
     US_TRY(us_nn_error(us_nn_trainer_create(&t->config, &t->trainer), "build the net"));
     US_TRY(us_training_team_agree(t));
-    return us_train_batches_init(&t->batches, t->sides, &t->config);
+    US_TRY(us_train_batches_init(&t->batches, t->sides, &t->config));
+    return us_nn_error(us_train_batches_keep(&t->batches, t->trainer),
+                       "give the faces to the device");
 }
 
 void us_training_close(struct us_training *t, const struct us_error *failed) {
@@ -108,6 +111,31 @@ static struct us_error *print_line(struct us_training *t, const struct us_nn_los
     return error;
 }
 
+/* The device makes the batch from faces that it has. */
+static enum us_nn_status drawn_step(struct us_training *t, uint32_t variation,
+                                    struct us_nn_losses *losses) {
+    struct us_nn_turn turn;
+    us_train_batches_turn(&t->batches, t->step, variation, &turn);
+    const enum us_nn_status status = us_nn_trainer_step_drawn(t->trainer, &turn, losses);
+    const char *note = us_nn_trainer_note(t->trainer);
+    if (note && !t->noted) {
+        us_task_warn(t->task, "%s", note);
+        t->noted = true;
+    }
+    return status;
+}
+
+static enum us_nn_status made_step(struct us_training *t, uint32_t variation,
+                                   struct us_nn_losses *losses) {
+    const double before = now();
+    const struct us_nn_batch *batch = us_train_batches_make(&t->batches, t->step, variation);
+    t->wait_seconds += now() - before;
+    if (t->config.device != US_NN_CPU) { /* whose step leaves processors idle */
+        us_train_batches_ahead(&t->batches, t->step + 1, REPEATS * (uint32_t)t->generation);
+    }
+    return us_nn_trainer_step(t->trainer, batch, losses);
+}
+
 /* One update. A batch whose loss or gradient is not finite is passed over for another. */
 static struct us_error *step(struct us_training *t, const float *init) {
     struct us_nn_losses losses;
@@ -116,13 +144,8 @@ static struct us_error *step(struct us_training *t, const float *init) {
     for (uint32_t repeat = 0; repeat < REPEATS && status == US_NN_NOT_FINITE; repeat++) {
         const uint32_t variation = repeat + REPEATS * (uint32_t)t->generation;
         US_TRY(us_training_team_step(t, variation));
-        const double before = now();
-        const struct us_nn_batch *batch = us_train_batches_make(&t->batches, t->step, variation);
-        t->wait_seconds += now() - before;
-        if (t->config.device != US_NN_CPU) { /* whose step leaves processors idle */
-            us_train_batches_ahead(&t->batches, t->step + 1, REPEATS * (uint32_t)t->generation);
-        }
-        status = us_nn_trainer_step(t->trainer, batch, &losses);
+        status =
+            t->batches.kept ? drawn_step(t, variation, &losses) : made_step(t, variation, &losses);
         if (status == US_NN_NOT_FINITE) {
             us_str_printf(&t->lines, "{\"event\":\"not_finite\",\"step\":%llu,\"repeat\":%u}\n",
                           (unsigned long long)t->step + 1, repeat);

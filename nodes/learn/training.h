@@ -28,6 +28,7 @@ struct us_training {
     struct us_nn_trainer_config config; /* of this process's part */
     struct us_nn_trainer *trainer;
     struct us_train_batches batches;
+    bool noted;         /* what the trainer has to say about itself was passed on */
     const char *folder; /* of the checkpoints */
     struct us_checkpoint_writer writer;
     struct us_together together; /* with the other ranks */
