@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "kernels/cuda/load.h"
+#include "kernels/nn/self_test.h"
 #include "runtime/api/node.h"
 #include "runtime/base/mem.h"
 #include "runtime/base/str.h"
@@ -156,11 +157,18 @@ void us_devices_list(bool json) {
     }
 }
 
-static void show_result(void *context, const char *name, const char *error) {
-    const int *ordinal = context;
+/* The self-test of one device so far. */
+struct tally {
+    int ordinal, passed, failed;
+};
+
+static void count_result(void *context, const char *name, const char *error) {
+    struct tally *tally = context;
     if (error) {
-        printf("BAD  cuda:%d self-test, %s: %s\n", *ordinal, name, error);
+        printf("BAD  cuda:%d self-test, %s: %s\n", tally->ordinal, name, error);
     }
+    tally->failed += error != NULL;
+    tally->passed += error == NULL;
 }
 
 static void show_peaks(const struct us_cuda_module *module, int ordinal) {
@@ -179,13 +187,18 @@ static int check_one(const struct us_cuda_module *module, int ordinal) {
         printf("BAD  cuda:%d does not answer\n", ordinal);
         return 1;
     }
-    const int bad = module->self_test(ordinal, show_result, &ordinal);
-    printf("%s  cuda:%d: %s, %.1f GiB (%.1f free), compute capability %d.%d, %s\n",
-           bad ? "BAD" : "ok ", ordinal, device.name, (double)device.memory / 0x1p30,
-           (double)device.memory_free / 0x1p30, device.major, device.minor,
-           bad ? "self-test failed" : "self-test passed");
+    struct tally tally = {.ordinal = ordinal};
+    (void)module->self_test(ordinal, count_result, &tally);
+    if (module->trainer) {
+        (void)us_nn_self_test(1 + ordinal, count_result, &tally);
+    }
+    printf("%s  cuda:%d: %s, %.1f GiB (%.1f free), compute capability %d.%d; self-test: %d passed, "
+           "%d failed\n",
+           tally.failed ? "BAD" : "ok ", ordinal, device.name, (double)device.memory / 0x1p30,
+           (double)device.memory_free / 0x1p30, device.major, device.minor, tally.passed,
+           tally.failed);
     show_peaks(module, ordinal);
-    return bad;
+    return tally.failed;
 }
 
 static void show_versions(const struct us_cuda_module *module) {

@@ -153,10 +153,11 @@ def test_devices_of_a_toy_module():
     check("as JSON too", understudy("devices", "--json", **env).stdout.count('"model":"Toy') == 2)
     doctor = understudy("doctor", **env)
     for line in ("ok   cuda module: CUDA 13.1, cuDNN 9.21.3, NCCL 2.28.9; driver: for CUDA 13.2\n",
-                 "ok   cuda:0: Toy 0, 3.0 GiB (1.0 free), compute capability 9.0, self-test passed",
+                 "ok   cuda:0: Toy 0, 3.0 GiB (1.0 free), compute capability 9.0; self-test: 2 passed, 0 failed\n",
                  "     cuda:0 peaks: matrix products 790 TFLOP/s in bf16, 51.5 in f32; memory 4100 GB/s, to the "
                  "device 55.5, from it 52.5\nBAD  cuda:1",
-                 "BAD  cuda:1 self-test, multiplying: 2 x 2 is 5\nBAD  cuda:1: Toy 1,"):
+                 "BAD  cuda:1 self-test, multiplying: 2 x 2 is 5\nBAD  cuda:1: Toy 1, 3.0 GiB (1.0 free), "
+                 "compute capability 9.0; self-test: 1 passed, 1 failed\n"):
         check(f"doctor prints {line}", line in doctor.stdout, doctor.stdout)
     check("doctor ends with 3", doctor.returncode == 3)
     check("a device that is there", understudy("run", "g.yaml", "--devices", "cuda:1",
