@@ -20,7 +20,7 @@ static float *arena_of(const struct nn_cpu_trainer *t, enum us_nn_buffer buffer)
 }
 
 static float *rest_of(const struct nn_cpu_trainer *t, enum us_nn_buffer buffer) {
-    return buffer == US_NN_GRADIENTS ? NULL : t->rest[buffer];
+    return buffer < sizeof t->rest / sizeof *t->rest ? t->rest[buffer] : NULL;
 }
 
 const struct us_nn_layout *nn_cpu_layout(const struct us_nn_trainer *trainer) {
