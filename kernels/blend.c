@@ -39,6 +39,16 @@ void us_blend_multiply(struct us_view mask, struct us_view factor, bool inverted
     }
 }
 
+void us_blend_weigh(struct us_view weight, struct us_view by) {
+    for (int32_t y = 0; y < weight.height; y++) {
+        float *row = us_view_row(weight, y);
+        const float *by_row = us_view_row(by, y);
+        for (int32_t x = 0; x < weight.width; x++) {
+            row[x] = blend_weighed(row[x], by_row[x]);
+        }
+    }
+}
+
 void us_blend_settle(struct us_view mask, struct us_view cover, float opacity) {
     for (int32_t y = 0; y < mask.height; y++) {
         float *row = us_view_row(mask, y);

@@ -64,6 +64,17 @@ void us_blend_multiply_cuda(struct us_view mask, struct us_view factor, bool inv
                 inverted);
 }
 
+static __global__ void weigh_each(struct us_view weight, struct us_view by) {
+    int32_t x, y;
+    if (find(weight, &x, &y)) {
+        *sample(weight, x, y) = blend_weighed(*sample(weight, x, y), *sample(by, x, y));
+    }
+}
+
+void us_blend_weigh_cuda(struct us_view weight, struct us_view by, void *stream) {
+    GRID_LAUNCH(weigh_each, (size_t)weight.width * (size_t)weight.height, stream, weight, by);
+}
+
 static __global__ void settle_each(struct us_view mask, struct us_view cover, float opacity) {
     int32_t x, y;
     if (find(mask, &x, &y)) {

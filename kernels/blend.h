@@ -23,6 +23,8 @@ void us_blend_fill(struct us_view plane, float value);
 void us_blend_clamp(struct us_view plane, float low, float high);
 /* mask *= factor held within 0 to 1 (NaN: 0), or 1 - that. */
 void us_blend_multiply(struct us_view mask, struct us_view factor, bool inverted);
+/* weight = weight x by, what is below 0 or NaN counting 0. */
+void us_blend_weigh(struct us_view weight, struct us_view by);
 /* mask = mask x cover x opacity, at most 1, and 0 below US_BLEND_LEAST. */
 void us_blend_settle(struct us_view mask, struct us_view cover, float opacity);
 /* plate += mask (picture - plate): the picture itself where the mask is 1 or the plate is not
@@ -37,6 +39,7 @@ void us_blend_fill_cuda(struct us_view plane, float value, void *stream);
 void us_blend_clamp_cuda(struct us_view plane, float low, float high, void *stream);
 void us_blend_multiply_cuda(struct us_view mask, struct us_view factor, bool inverted,
                             void *stream);
+void us_blend_weigh_cuda(struct us_view weight, struct us_view by, void *stream);
 void us_blend_settle_cuda(struct us_view mask, struct us_view cover, float opacity, void *stream);
 void us_blend_mix_cuda(struct us_view plate, struct us_view picture, struct us_view mask,
                        void *stream);

@@ -43,6 +43,10 @@ US_BOTH float blend_factor(float factor, bool inverted) {
     return inverted ? 1.0f - f : f;
 }
 
+US_BOTH float blend_weighed(float weight, float by) {
+    return fmaxf(weight, 0.0f) * fmaxf(by, 0.0f);
+}
+
 US_BOTH float blend_settled(float mask, float cover, float opacity) {
     float value = mask * blend_factor(cover, false) * opacity;
     return value >= US_BLEND_LEAST ? fminf(value, 1.0f) : 0.0f;

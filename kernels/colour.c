@@ -7,15 +7,28 @@
 
 static const double largest_gain = 16.0;
 
+static void add_sums(struct us_colour_sums *sums, const struct us_colour_sums *more) {
+    sums->weight += more->weight;
+    for (int i = 0; i < 3; i++) {
+        sums->value[i] += more->value[i];
+        for (int j = 0; j < 3; j++) {
+            sums->product[i][j] += more->product[i][j];
+        }
+    }
+}
+
+/* Rows are summed first, as a device does it. */
 void us_colour_gather(const struct us_view rgb[3], struct us_view weight,
                       struct us_colour_sums *sums) {
     for (int32_t y = 0; y < weight.height; y++) {
         const float *rows[3] = {us_view_row(rgb[0], y), us_view_row(rgb[1], y),
                                 us_view_row(rgb[2], y)};
         const float *share = us_view_row(weight, y);
+        struct us_colour_sums row = {0};
         for (int32_t x = 0; x < weight.width; x++) {
-            colour_take(rows[0][x], rows[1][x], rows[2][x], share[x], sums);
+            colour_take(rows[0][x], rows[1][x], rows[2][x], share[x], &row);
         }
+        add_sums(sums, &row);
     }
 }
 

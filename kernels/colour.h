@@ -34,8 +34,7 @@ void us_colour_solve(const struct us_colour_sums *from, const struct us_colour_s
 void us_colour_apply(const struct us_colour_map *map, const struct us_view rgb[3]);
 
 /* The same on a device, enqueued on `stream` (a cudaStream_t): `sums` (set, not added to) and
- * us_colour_scratch_cuda(height) further sums lie in its memory, `map` in the host's. Rows are
- * summed first, then the rows' sums. */
+ * us_colour_scratch_cuda(height) further sums lie in its memory, `map` in the host's. */
 size_t us_colour_scratch_cuda(int32_t height);
 void us_colour_gather_cuda(const struct us_view rgb[3], struct us_view weight,
                            struct us_colour_sums *sums, struct us_colour_sums *scratch,

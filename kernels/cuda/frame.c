@@ -296,6 +296,7 @@ const struct us_cuda_frame_api us_cuda_frame_table = {
     .blend_cover = us_blend_cover_cuda,
     .blend_fill = us_blend_fill_cuda,
     .blend_multiply = us_blend_multiply_cuda,
+    .blend_weigh = us_blend_weigh_cuda,
     .blend_settle = us_blend_settle_cuda,
     .blend_mix = us_blend_mix_cuda,
     .blend_place = us_blend_place_cuda,

@@ -87,6 +87,7 @@ struct us_cuda_frame_api {
     void (*blend_cover)(const struct us_blend_frame *, struct us_view, void *stream);
     void (*blend_fill)(struct us_view, float, void *stream);
     void (*blend_multiply)(struct us_view, struct us_view, bool, void *stream);
+    void (*blend_weigh)(struct us_view, struct us_view, void *stream);
     void (*blend_settle)(struct us_view, struct us_view, float, void *stream);
     void (*blend_mix)(struct us_view, struct us_view, struct us_view, void *stream);
     void (*blend_place)(const struct us_blend_frame *, bool, struct us_view, void *stream);

@@ -1,8 +1,9 @@
 #include <math.h>
 #include <string.h>
 
-#include "kernels/colour.h"
+#include "kernels/blend.h"
 #include "nodes/comp/input.h"
+#include "nodes/comp/match_device.h"
 #include "nodes/comp/region.h"
 #include "nodes/face/crop_info.h"
 #include "runtime/base/mem.h"
@@ -58,77 +59,88 @@ static const char example[] =
 
 /* A crop as light, with its matte; planes[3] is the matte. */
 struct crop {
-    struct us_crop_info info;
     struct us_view planes[4];
 };
 
-static void crop_finish(struct crop *crop) {
-    us_crop_info_finish(&crop->info);
-    us_free(crop->planes[0].data);
-    crop->planes[0].data = NULL;
-}
-
-static struct us_error *crop_fill(const struct us_image *image, struct crop *crop) {
+static struct us_error *crop_read(const struct us_match_side *side, struct crop *crop) {
     static const char *const names[] = {"R", "G", "B", "matte.A"};
-    US_TRY(us_crop_info_read(image, &crop->info));
-    US_TRY(us_planes_create(us_window_width(&image->data_window),
-                            us_window_height(&image->data_window), 4, crop->planes));
-    for (int c = 0; c < 4; c++) {
-        US_TRY(us_image_read_plane(image, names[c], crop->planes[c]));
+    const struct us_window *window = &side->image->data_window;
+    US_TRY(us_planes_create(us_window_width(window), us_window_height(window), 4, crop->planes));
+    struct us_error *error = NULL;
+    for (int c = 0; c < 4 && !error; c++) {
+        error = us_image_read_plane(side->image, names[c], crop->planes[c]);
     }
-    return us_encoding_decode(crop->info.encoding, crop->planes, 3);
-}
-
-static struct us_error *crop_read(struct us_task *task, int port, size_t index, struct crop *crop) {
-    struct us_value *value;
-    *crop = (struct crop){0};
-    US_TRY(us_task_input(task, port, index, &value));
-    struct us_error *error = crop_fill(value->image, crop);
+    error = error ? error : us_encoding_decode(side->encoding, crop->planes, 3);
     if (error) {
-        crop_finish(crop);
-        return us_error_wrap(error, "input %s", us_task_input_name(task, port, index));
+        us_free(crop->planes[0].data);
     }
-    return NULL;
+    return us_error_wrap(error, "input %s", side->name);
 }
 
-static void weigh(struct us_view matte, struct us_view by) {
-    for (int32_t y = 0; y < matte.height; y++) {
-        float *row = us_view_row(matte, y);
-        const float *other = us_view_row(by, y);
-        for (int32_t x = 0; x < matte.width; x++) {
-            row[x] = fmaxf(row[x], 0.0f) * fmaxf(other[x], 0.0f);
-        }
+static struct us_error *gather_here(const struct us_match_side sides[2],
+                                    struct us_colour_sums sums[2]) {
+    struct crop swap, face;
+    US_TRY(crop_read(&sides[0], &swap));
+    struct us_error *error = crop_read(&sides[1], &face);
+    if (!error) {
+        us_blend_weigh(swap.planes[3], face.planes[3]);
+        us_colour_gather(swap.planes, swap.planes[3], &sums[0]);
+        us_colour_gather(face.planes, swap.planes[3], &sums[1]);
+        us_free(face.planes[0].data);
     }
+    us_free(swap.planes[0].data);
+    return error;
+}
+
+struct gathering {
+    struct us_match_side sides[2];
+    struct us_colour_sums sums[2];
+};
+
+static struct us_error *gather(struct us_gpu *gpu, void *context) {
+    struct gathering *g = context;
+    memset(g->sums, 0, sizeof g->sums);
+    return gpu->api ? us_match_gather_on_device(gpu, g->sides, g->sums)
+                    : gather_here(g->sides, g->sums);
+}
+
+static struct us_error *check_sizes(const struct us_match_side sides[2]) {
+    const struct us_window *a = &sides[0].image->data_window, *b = &sides[1].image->data_window;
+    if (us_window_width(a) == us_window_width(b) && us_window_height(a) == us_window_height(b)) {
+        return NULL;
+    }
+    return us_error_hint(us_fail(US_FAILED, "the swap is %d x %d pixels, the crop %d x %d",
+                                 us_window_width(a), us_window_height(a), us_window_width(b),
+                                 us_window_height(b)),
+                         "connect the crops that the swap was made from");
+}
+
+/* A value's crop; what the info holds is the caller's. */
+static struct us_error *find_side(struct us_task *task, int port, size_t index,
+                                  struct us_crop_info *info, struct us_match_side *side) {
+    struct us_value *value;
+    US_TRY(us_task_input(task, port, index, &value));
+    *side =
+        (struct us_match_side){value->image, info->encoding, us_task_input_name(task, port, index)};
+    return us_error_wrap(us_crop_info_read(value->image, info), "input %s", side->name);
 }
 
 /* Adds one frame's statistics. */
-static struct us_error *gather_crops(struct crop *swap, struct crop *face, double share,
-                                     struct us_colour_sums sums[2]) {
-    struct us_colour_sums now[2] = {{.weight = 0}, {.weight = 0}};
-    const struct us_view *a = &swap->planes[3], *b = &face->planes[3];
-    if (a->width != b->width || a->height != b->height) {
-        return us_error_hint(us_fail(US_FAILED, "the swap is %d x %d pixels, the crop %d x %d",
-                                     a->width, a->height, b->width, b->height),
-                             "connect the crops that the swap was made from");
-    }
-    weigh(*a, *b);
-    us_colour_gather(swap->planes, *a, &now[0]);
-    us_colour_gather(face->planes, *a, &now[1]);
-    us_colour_blend(&sums[0], &now[0], share);
-    us_colour_blend(&sums[1], &now[1], share);
-    return NULL;
-}
-
 static struct us_error *gather_frame(struct us_task *task, size_t at_swap, size_t at_face,
                                      double share, struct us_colour_sums sums[2]) {
-    struct crop swap, face;
-    US_TRY(crop_read(task, IN_SWAP, at_swap, &swap));
-    struct us_error *error = crop_read(task, IN_FACES, at_face, &face);
-    if (!error && swap.info.found && face.info.found) {
-        error = gather_crops(&swap, &face, share, sums);
+    struct us_crop_info swap = {0}, face = {0};
+    struct gathering g;
+    struct us_error *error = find_side(task, IN_SWAP, at_swap, &swap, &g.sides[0]);
+    error = error ? error : find_side(task, IN_FACES, at_face, &face, &g.sides[1]);
+    if (!error && swap.found && face.found) {
+        error = check_sizes(g.sides);
+        error = error ? error : us_gpu_run(task, gather, &g);
+        for (int i = 0; i < 2 && !error; i++) {
+            us_colour_blend(&sums[i], &g.sums[i], share);
+        }
     }
-    crop_finish(&swap);
-    crop_finish(&face);
+    us_crop_info_finish(&swap);
+    us_crop_info_finish(&face);
     return error;
 }
 
@@ -163,22 +175,48 @@ static struct us_error *gather_window(struct us_task *task, struct us_colour_sum
     return NULL;
 }
 
-static struct us_error *apply(const struct us_image *image, const struct us_colour_map *map,
-                              struct us_image **out) {
-    struct crop crop = {0};
+struct applying {
+    struct us_match_side side;
+    const struct us_colour_map *map;
+    struct us_image *out; /* a copy of the side's image */
+};
+
+static struct us_error *apply(struct us_gpu *gpu, void *context) {
+    struct applying *a = context;
     struct us_channel *channels[3];
-    struct us_error *error = crop_fill(image, &crop);
-    error = error ? error : us_image_copy(image, true, out);
-    if (!error) {
-        us_colour_apply(map, crop.planes);
-        error = us_encoding_encode(crop.info.encoding, crop.planes, 3);
-        error = error ? error : us_rgb_find(*out, channels);
-        for (int c = 0; c < 3 && !error; c++) {
-            us_channel_write(channels[c], crop.planes[c]);
-        }
+    struct crop crop;
+    US_TRY(us_rgb_find(a->out, channels));
+    bool all_float = true;
+    for (int c = 0; c < 3; c++) {
+        all_float = all_float && channels[c]->sample == US_FLOAT;
     }
-    crop_finish(&crop);
+    if (gpu->api && all_float) {
+        return us_match_apply_on_device(gpu, &a->side, a->map, a->out);
+    }
+    US_TRY(crop_read(&a->side, &crop));
+    us_colour_apply(a->map, crop.planes);
+    struct us_error *error = us_encoding_encode(a->side.encoding, crop.planes, 3);
+    for (int c = 0; c < 3 && !error; c++) {
+        us_channel_write(channels[c], crop.planes[c]);
+    }
+    us_free(crop.planes[0].data);
     return error;
+}
+
+static struct us_error *make_output(struct us_task *task, size_t index,
+                                    const struct us_colour_map *map) {
+    struct us_crop_info info = {0};
+    struct applying a = {.map = map};
+    struct us_error *error = find_side(task, IN_SWAP, index, &info, &a.side);
+    error = error ? error : us_image_copy(a.side.image, true, &a.out);
+    error = error ? error : us_gpu_run(task, apply, &a);
+    us_crop_info_finish(&info);
+    if (error) {
+        us_image_unref(a.out);
+        return error;
+    }
+    us_task_output(task, 0, us_value_from_image(a.out));
+    return NULL;
 }
 
 static struct us_error *find_face(struct us_task *task, size_t index, struct us_value **value,
@@ -210,14 +248,12 @@ static struct us_error *run(struct us_task *task) {
     }
     US_TRY(gather_window(task, sums));
     us_colour_solve(&sums[0], &sums[1], method, p->strength, &map);
-    struct us_image *out = NULL;
-    struct us_error *error = apply(value->image, &map, &out);
-    if (error) {
-        us_image_unref(out);
-        return error;
-    }
-    us_task_output(task, 0, us_value_from_image(out));
-    return NULL;
+    return make_output(task, (size_t)now, &map);
+}
+
+static void needs(const void *filled, struct us_needs *wanted) {
+    (void)filled;
+    wanted->device = US_DEVICE_PREFERRED;
 }
 
 static void window(const void *filled, int *before, int *after) {
@@ -229,7 +265,7 @@ static void window(const void *filled, int *before, int *after) {
 const struct us_node_type us_node_color_match = {
     .name = "color_match",
     .group = "comp",
-    .version = 1,
+    .version = 2,
     .summary = "Gives the swapped face the plate's colour, without flicker.",
     .doc = doc,
     .example = example,
@@ -239,5 +275,6 @@ const struct us_node_type us_node_color_match = {
     .params_size = sizeof(struct color_match_params),
     .per_frame = true,
     .window = window,
+    .needs = needs,
     .run = run,
 };

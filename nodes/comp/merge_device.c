@@ -146,7 +146,7 @@ static struct us_error *bring_swap(struct job *job) {
         gpu->api->samples_read(samples, 0, 0, 0.0f, crop[c], gpu->stream);
     }
     if (strcmp(job->merge->info->encoding, "log") != 0) {
-        US_TRY(us_encoding_decode(job->merge->info->encoding, crop, 0)); /* known: then linear */
+        US_TRY(us_encoding_decode(job->merge->info->encoding, NULL, 0)); /* known: then linear */
         gpu->api->log_encode(crop[0].data, crop[0].data, 3 * floats_of(crop[0]), gpu->stream);
     }
     gpu->api->resample_affine(crop, job->rgb, 3, job->merge->to_swap, job->merge->options.filter,

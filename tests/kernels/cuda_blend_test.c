@@ -102,6 +102,9 @@ static void check_mask(int32_t width, int32_t height) {
     us_blend_multiply(mask.host, factor.host, true);
     us_blend_multiply_cuda(mask.device, factor.device, true, NULL);
     assert_pair(&mask, 0);
+    us_blend_weigh(factor.host, mask.host);
+    us_blend_weigh_cuda(factor.device, mask.device, NULL);
+    assert_pair(&factor, 0);
     us_blend_cover(&frame, cover.host);
     us_blend_cover_cuda(&frame, cover.device, NULL);
     assert_pair(&cover, 0);
