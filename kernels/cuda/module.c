@@ -1,6 +1,7 @@
 #include "kernels/cuda/module.h"
 
 #include "kernels/cuda/build_number.h"
+#include "kernels/cuda/comm_api.h"
 #include "kernels/cuda/device_internal.h"
 #include "kernels/cuda/frame_internal.h"
 #include "kernels/cuda/trainer_api.h"
@@ -19,6 +20,7 @@ __attribute__((visibility("default"))) const struct us_cuda_module *us_cuda_modu
         .peaks = cuda_peaks,
         .trainer = &us_cuda_trainer_table,
         .frame = &us_cuda_frame_table,
+        .comm = &us_cuda_comm_table,
     };
     return &module;
 }

@@ -408,21 +408,6 @@ void cu_net_look_back(struct cu_net *net) {
     }
 }
 
-/* Marks operations after which more of the gradient arena is final: a layer is, once its first use
- * is behind, and layers lie in that order. */
-static void mark_complete(struct cu_net *net) {
-    for (int layer = 0; layer < net->params->count; layer++) {
-        const struct cu_layer *wanted = &net->params->layers[layer];
-        for (int i = net->op_count; i-- > 0;) {
-            if (net->ops[i].phase == CU_BACKWARD && net->ops[i].run == cu_run_bias &&
-                net->ops[i].layer == wanted) {
-                net->ops[i].completes = true;
-                break;
-            }
-        }
-    }
-}
-
 void cu_net_backward(struct cu_net *net) {
     static void (*const back[])(struct cu_net *, int) = {
         [NN_INPUT] = NULL,       [NN_CONV] = back_layer,
@@ -439,5 +424,4 @@ void cu_net_backward(struct cu_net *net) {
             back[net->graph->nodes[i].kind](net, i);
         }
     }
-    mark_complete(net);
 }

@@ -134,7 +134,8 @@ struct cu_op {
     int plan;                     /* of net->plans, or -1 */
     const struct cu_layer *layer; /* where weights, bias, gradient and mask lie: places in those
                                      arenas are relative to the layer's */
-    bool completes;               /* the gradients of its layer and of all before it in the arena */
+    size_t final;                 /* gradients from the arena's start that no later one adds to;
+                                     0: it makes none */
 };
 
 struct cu_value {

@@ -1,3 +1,4 @@
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -168,6 +169,24 @@ static void set_waits(struct cu_net *net) {
     }
 }
 
+/* After which operations more of the gradient arena is final: in the order they run in. */
+static void mark_final(struct cu_net *net) {
+    size_t lowest = net->params->arena_count;
+    for (int i = net->op_count; i-- > 0;) {
+        struct cu_op *op = &net->ops[i];
+        size_t first = SIZE_MAX;
+        for (int k = 0; k < op->access_count; k++) {
+            const struct cu_access *a = &op->accesses[k];
+            if (a->write && a->ref.buffer == CU_GRADIENTS) {
+                const size_t at = a->ref.offset / sizeof(float);
+                first = at < first ? at : first;
+            }
+        }
+        op->final = first < SIZE_MAX ? lowest : 0;
+        lowest = first < lowest ? first : lowest;
+    }
+}
+
 void cu_net_settle(struct cu_net *net) {
     if (net->status) {
         return;
@@ -178,4 +197,5 @@ void cu_net_settle(struct cu_net *net) {
     }
     plan_memory(net);
     set_waits(net);
+    mark_final(net);
 }

@@ -98,9 +98,8 @@ static enum us_nn_status run_one(const struct cu_net *net, int i, const struct c
     if (!status && op->signal) {
         status = record(net->events[i], stream);
     }
-    if (!status && op->completes && what->complete) {
-        const size_t elements = op->layer->offset + cu_layer_span(op->layer);
-        status = what->complete(what->context, elements, streams);
+    if (!status && op->final > 0 && what->complete) {
+        status = what->complete(what->context, op->final, streams);
     }
     return status;
 }

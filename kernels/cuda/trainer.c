@@ -137,6 +137,9 @@ static const char *cu_problem(const struct us_nn_trainer_config *config) {
     if (config->pass > 0 && config->pass != config->batch) {
         return "a GPU computes a batch at once, allowed for pass: 0 or the batch";
     }
+    if (config->comm && config->comm_bf16) {
+        return "gradients of GPUs travel as f32";
+    }
     const enum us_nn_status status = cu_memory(config, &bytes);
     if (status == US_NN_UNSUPPORTED) {
         return "the architecture has channels that a GPU cannot join, use dims of multiples of 8";

@@ -64,6 +64,7 @@ struct cu_trainer {
     struct cu_streams streams;
     cudaStream_t side; /* collectives beside the step */
     cudaEvent_t side_events[CU_STREAMS];
+    size_t sent; /* gradients of this step, from the arena's start, on their way to other ranks */
     struct cu_block blocks[CU_BLOCKS];
     int block_count;
     float *masters, *gradients, *moment1, *moment2, *average; /* arenas; average may be NULL */
@@ -92,6 +93,14 @@ void cu_faces_finish(struct cu_trainer *t);
 enum us_nn_status cu_stage_faces(struct cu_trainer *t, const struct us_nn_turn *turn);
 /* Begins to bring those of the turn that probably follows. */
 enum us_nn_status cu_stage_next(struct cu_trainer *t, const struct us_nn_turn *turn);
+
+/* With config.comm, trainer_comm.c: gradients that are made go to the other ranks (a cu_complete),
+ * the rest of them and the losses do, and the first stream waits for all. */
+enum us_nn_status cu_comm_complete(void *context, size_t elements,
+                                   const struct cu_streams *streams);
+enum us_nn_status cu_comm_rest(struct cu_trainer *t);
+/* The host waits for the first stream; US_NN_LOST: a rank is gone. */
+enum us_nn_status cu_comm_finish(const struct cu_trainer *t);
 
 /* Functions of cu_trainer_type; trainer_type.h says what they do. */
 void cu_trainer_destroy(struct us_nn_trainer *trainer);

@@ -59,8 +59,14 @@ static enum us_nn_status fetch_state(struct cu_trainer *t) {
 }
 
 static enum us_nn_status compute(struct cu_trainer *t, enum cu_phase to, bool packed) {
-    const struct cu_selection what = {
-        .from = CU_FORWARD, .to = to, .decoders = ~0u, .packed = packed};
+    const bool shared = t->base.config.comm && to == CU_BACKWARD;
+    const struct cu_selection what = {.from = CU_FORWARD,
+                                      .to = to,
+                                      .decoders = ~0u,
+                                      .packed = packed,
+                                      .complete = shared ? cu_comm_complete : NULL,
+                                      .context = t};
+    t->sent = 0;
     return cu_net_run(&t->net, &what, &t->streams);
 }
 
@@ -103,6 +109,9 @@ static enum us_nn_status enqueue(struct cu_trainer *t, enum source source, bool 
         status = cu_augment(t);
     }
     status = status ? status : compute(t, CU_BACKWARD, source == FROM_FACES);
+    if (!status && t->base.config.comm) {
+        status = cu_comm_rest(t);
+    }
     status = status ? status : measure(t);
     if (!status && update) {
         status = move(t);
@@ -110,8 +119,12 @@ static enum us_nn_status enqueue(struct cu_trainer *t, enum source source, bool 
     return status ? status : fetch_state(t);
 }
 
-static void read_losses(const struct cu_trainer *t, struct us_nn_losses *losses) {
+/* `ranks`: of how many the terms are the sum. */
+static void read_losses(const struct cu_trainer *t, int ranks, struct us_nn_losses *losses) {
     *losses = (struct us_nn_losses){0};
+    for (int i = 0; i < TERMS; i++) {
+        ((double *)t->mirror->terms)[i] /= ranks;
+    }
     for (int i = 0; i < t->graph->identities; i++) {
         losses->faces[i] = t->mirror->terms[i];
         losses->total += losses->faces[i].total;
@@ -121,11 +134,11 @@ static void read_losses(const struct cu_trainer *t, struct us_nn_losses *losses)
 }
 
 static enum us_nn_status finish(struct cu_trainer *t, struct us_nn_losses *losses) {
-    const enum us_nn_status status = cu_status(cudaStreamSynchronize(main_stream(t)));
+    const enum us_nn_status status = cu_comm_finish(t);
     if (status) {
         return status;
     }
-    read_losses(t, losses);
+    read_losses(t, t->base.config.comm ? t->base.config.comm->world : 1, losses);
     return losses->finite ? US_NN_OK : US_NN_NOT_FINITE;
 }
 
@@ -192,6 +205,8 @@ static enum us_nn_status capture(struct cu_trainer *t, enum source source, struc
 /* The first step runs uncaptured: libraries load their kernels then. */
 static enum us_nn_status launch(struct cu_trainer *t, enum source source) {
     struct cu_graph *graph = source == FROM_FACES ? &t->from_faces : &t->from_batch;
+    const struct us_nn_comm *comm = t->base.config.comm;
+    t->uncaptured |= comm && !comm->on_stream;
     if (!graph->exec && graph->runs > 0 && !t->uncaptured && capture(t, source, graph)) {
         (void)cudaGetLastError();
         graph->exec = NULL;
@@ -250,7 +265,7 @@ enum us_nn_status cu_trainer_evaluate(struct us_nn_trainer *trainer,
     if (status) {
         return status;
     }
-    read_losses(t, losses);
+    read_losses(t, 1, losses);
     losses->gradient_norm = 0;
     losses->finite = isfinite(losses->total);
     return losses->finite ? US_NN_OK : US_NN_NOT_FINITE;

@@ -42,6 +42,11 @@ struct us_nn_comm_calls {
     bool (*broadcast)(struct us_nn_comm *comm, void *buffer, size_t bytes, int root, void *stream);
     /* Everything queued is done: for the host, or (with a stream) before what follows on it. */
     bool (*wait)(struct us_nn_comm *comm, void *stream);
+    /* The host waits until the stream has done what was put on it so far. When the group fails it
+     * waits no longer. */
+    bool (*finish)(struct us_nn_comm *comm, void *stream);
+    /* Is the group whole, as far as is known? Does not wait. */
+    bool (*whole)(struct us_nn_comm *comm);
     /* A rank that does not take part in an all_reduce or all_gather for so long is late. */
     void (*allow)(struct us_nn_comm *comm, double seconds);
     /* Ends the group on every rank for a reason of this rank's own. */
@@ -52,6 +57,7 @@ struct us_nn_comm_calls {
 struct us_nn_comm {
     const struct us_nn_comm_calls *calls;
     int rank, world;
+    bool on_stream;         /* works on a device's streams, and may be captured there */
     char problem[240];      /* once a call returned false: one clause */
     double exposed_seconds; /* spent in wait so far */
     double busy_seconds;    /* spent communicating so far, hidden or not; up to date after wait */

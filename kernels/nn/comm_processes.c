@@ -79,6 +79,14 @@ static bool wait_all(struct us_nn_comm *comm, void *stream) {
     return fine;
 }
 
+static bool whole(struct us_nn_comm *comm) {
+    struct comm_processes *c = own(comm);
+    pthread_mutex_lock(&c->lock);
+    const bool fine = tell(c);
+    pthread_mutex_unlock(&c->lock);
+    return fine;
+}
+
 static void allow(struct us_nn_comm *comm, double seconds) {
     atomic_store(&own(comm)->late_seconds, seconds);
 }
@@ -162,8 +170,15 @@ static void destroy(struct us_nn_comm *comm) {
     us_nn_free(c);
 }
 
-static const struct us_nn_comm_calls calls = {all_reduce, all_gather,  broadcast, wait_all,
-                                              allow,      abort_group, destroy};
+static const struct us_nn_comm_calls calls = {.all_reduce = all_reduce,
+                                              .all_gather = all_gather,
+                                              .broadcast = broadcast,
+                                              .wait = wait_all,
+                                              .finish = wait_all,
+                                              .whole = whole,
+                                              .allow = allow,
+                                              .abort = abort_group,
+                                              .destroy = destroy};
 
 static void close_sockets(const struct us_nn_comm_processes_config *config) {
     for (int r = 0; r < config->world; r++) {

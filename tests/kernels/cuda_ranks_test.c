@@ -1,0 +1,131 @@
+/* Two processes with a GPU's trainer each, run on the emulation, against one with the whole batch.
+ */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "emulation.h"
+#include "kernels/cuda/trainer_internal.h"
+#include "kernels/nn/comm_processes.h"
+#include "kernels/nn/engine_internal.h"
+#include "kernels/nn/memory.h"
+#include "kernels/nn/philox.h"
+#include "tests/support/check.h"
+
+enum { SIZE = 32, PAIRS = 2, STEPS = 3, FLOATS = 1 << 20 };
+
+/* What a process leaves behind for the test. */
+struct result {
+    double losses[STEPS], norms[STEPS];
+    size_t count;
+    float weights[FLOATS];
+};
+
+static struct us_nn_trainer_config usual(void) {
+    struct us_nn_trainer_config config = {
+        .device = 1,
+        .arch = {.resolution = SIZE, .ae_dims = 8, .e_dims = 8, .d_dims = 8, .d_mask_dims = 8},
+        .optimizer = us_nn_optimizer_usual(US_NN_ADAM),
+        .loss = us_nn_loss_usual(),
+        .batch = PAIRS,
+        .threads = 1,
+        .seed = 5,
+    };
+    config.optimizer.clip_norm = 1;
+    assert_true(us_nn_arch_parse("df-ud", &config.arch));
+    return config;
+}
+
+static float *picture(size_t planes, uint32_t stream) {
+    float *values = us_nn_alloc(planes * SIZE * SIZE * sizeof *values);
+    for (size_t i = 0; i < planes * SIZE * SIZE; i++) {
+        uint32_t words[4];
+        us_philox(3, stream, 0, i, words);
+        values[i] = us_philox_unit(words[0]);
+    }
+    return values;
+}
+
+static void run(struct us_nn_comm *comm, struct result *result) {
+    struct us_nn_trainer_config config = usual();
+    const int world = comm ? comm->world : 1, rank = comm ? comm->rank : 0;
+    struct us_nn_trainer *trainer;
+    struct us_nn_batch batch = {0};
+    struct us_nn_losses losses;
+    config.comm = comm;
+    config.batch = PAIRS / world;
+    assert_int_equal(us_nn_trainer_create(&config, &trainer), US_NN_OK);
+    const size_t first = (size_t)(rank * config.batch) * SIZE * SIZE;
+    for (uint32_t side = 0; side < 2; side++) {
+        batch.faces[side].inputs = picture(3 * PAIRS, 10 + side) + 3 * first;
+        batch.faces[side].targets = picture(3 * PAIRS, 20 + side) + 3 * first;
+        batch.faces[side].masks = picture(PAIRS, 30 + side) + first;
+    }
+    for (int step = 0; step < STEPS; step++) {
+        assert_int_equal(us_nn_trainer_step(trainer, &batch, &losses), US_NN_OK);
+        result->losses[step] = losses.total;
+        result->norms[step] = losses.gradient_norm;
+    }
+    result->count = us_nn_trainer_layout(trainer)->count;
+    assert_true(result->count <= FLOATS);
+    assert_int_equal(us_nn_trainer_read(trainer, US_NN_PARAMETERS, result->weights), US_NN_OK);
+    us_nn_trainer_destroy(trainer);
+}
+
+static void rank_main(int rank, const int data[2], const int hear[2], struct result *result) {
+    struct us_nn_comm_processes_config sockets = {
+        .rank = rank, .world = 2, .silent_seconds = 60, .late_seconds = 60};
+    struct us_nn_comm *comm;
+    sockets.data[!rank] = data[rank];
+    sockets.hear[!rank] = hear[rank];
+    close(data[!rank]);
+    close(hear[!rank]);
+    if (us_nn_comm_processes_create(&sockets, &comm) == US_NN_OK) {
+        run(comm, result);
+        us_nn_comm_destroy(comm);
+        _exit(0);
+    }
+    _exit(1);
+}
+
+static void test_two_gpus_equal_one(void **state) {
+    (void)state;
+    struct result *results =
+        mmap(NULL, 3 * sizeof *results, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    int data[2], hear[2], status;
+    assert_true(results != MAP_FAILED);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, data), 0);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, hear), 0);
+    for (int rank = 0; rank < 2; rank++) {
+        if (fork() == 0) {
+            rank_main(rank, data, hear, &results[rank]);
+        }
+    }
+    for (int i = 0; i < 2; i++) {
+        close(data[i]);
+        close(hear[i]);
+    }
+    run(NULL, &results[2]);
+    for (int i = 0; i < 2; i++) {
+        assert_true(wait(&status) > 0);
+        assert_int_equal(status, 0);
+    }
+    const struct result *one = &results[2], *two = &results[0];
+    for (int step = 0; step < STEPS; step++) {
+        ASSERT_NEAR(two->losses[step], one->losses[step], 1e-5 * one->losses[step]);
+        ASSERT_NEAR(two->norms[step], one->norms[step], 1e-4 * one->norms[step]);
+        assert_true(results[1].losses[step] == two->losses[step]);
+    }
+    assert_memory_equal(results[0].weights, results[1].weights, one->count * sizeof(float));
+    munmap(results, 3 * sizeof *results);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_two_gpus_equal_one)};
+    nn_set_cuda_engine(&us_cuda_trainer_table);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
