@@ -141,7 +141,10 @@ static void fused_patterns_are_offered(void **state) {
     struct us_conv_desc forward = conv(64, 256, 256, 3, 1), data = conv(64, 128, 256, 5, 2);
     forward.residual = true;
     data.op = US_CONV_DATA_GRADIENT;
-    const struct us_conv_desc descs[] = {conv(64, 128, 256, 5, 2), forward, data};
+    struct us_conv_desc dense = conv(1, 1024, 256, 1, 1), dense_data = dense;
+    dense_data.op = US_CONV_DATA_GRADIENT;
+    const struct us_conv_desc descs[] = {conv(64, 128, 256, 5, 2), forward, data, dense,
+                                         dense_data};
     char *json = description();
     struct conv_bag bag = {0};
     struct conv_target target = {.described =
@@ -151,9 +154,10 @@ static void fused_patterns_are_offered(void **state) {
     conv_bag_finalise(&bag, target.described);
     assert_int_equal(bag.status, CUDNN_STATUS_SUCCESS);
     for (size_t i = 0; i < sizeof descs / sizeof *descs; i++) {
-        for (int fused = 0; fused < 2; fused++) {
+        assert_int_equal(conv_is_matmul(&descs[i]), i >= 3);
+        for (int way = 0; way < (i >= 3 ? 4 : 2); way++) {
             struct conv_graph graph;
-            assert_true(conv_graph_build(&graph, &target, &descs[i], fused, false));
+            assert_true(conv_graph_build(&graph, &target, &descs[i], way & 1, way & 2));
             assert_true(conv_graph_offers(&graph, &target) > 0);
             conv_graph_finish(&graph);
         }
