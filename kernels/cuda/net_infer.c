@@ -1,45 +1,68 @@
 #include <cuda_runtime_api.h>
 
 #include "kernels/cuda/net_internal.h"
+#include "kernels/cuda/resize_planes.h"
 
-static enum us_nn_status bring(void *to, const void *from, size_t bytes, bool out, void *stream) {
-    return cu_status(cudaMemcpyAsync(to, from, bytes,
-                                     out ? cudaMemcpyDeviceToHost : cudaMemcpyHostToDevice,
-                                     (cudaStream_t)stream));
+/* Planes of the faces' resolution from the host into planes of the net's. */
+static enum us_nn_status bring_in(const struct cu_net *net, float *to, const float *from,
+                                  size_t count, cudaStream_t stream) {
+    const int size = net->graph->nodes[0].h;
+    const size_t whole = net->whole ? (size_t)net->resolution : (size_t)size;
+    float *there = net->whole ? net->whole : to;
+    cudaError_t error = cudaMemcpyAsync(there, from, count * whole * whole * sizeof *from,
+                                        cudaMemcpyHostToDevice, stream);
+    if (error == cudaSuccess && net->whole) {
+        error = cu_reduce_planes(there, count, net->resolution, size, to, stream);
+    }
+    return cu_status(error);
+}
+
+static enum us_nn_status bring_out(const struct cu_net *net, float *to, const float *from,
+                                   size_t count, cudaStream_t stream) {
+    const int size = net->graph->nodes[0].h;
+    const size_t whole = net->whole ? (size_t)net->resolution : (size_t)size;
+    cudaError_t error = cudaSuccess;
+    if (net->whole) {
+        error = cu_enlarge_planes(from, count, size, net->resolution, net->whole, stream);
+        from = net->whole;
+    }
+    if (error == cudaSuccess) {
+        error = cudaMemcpyAsync(to, from, count * whole * whole * sizeof *from,
+                                cudaMemcpyDeviceToHost, stream);
+    }
+    return cu_status(error);
 }
 
 /* At most the net's batch. Faces that are missing are 0. */
 static enum us_nn_status infer_some(const struct cu_net *net, const struct cu_streams *streams,
                                     int identity, const float *faces, int count, float *images,
                                     float *masks) {
-    const struct nn_node *input = &net->graph->nodes[0];
     const int image = net->graph->outputs[identity].image,
               mask = net->graph->outputs[identity].mask;
-    const size_t plane = (size_t)input->h * (size_t)input->w * sizeof(float), n = (size_t)count;
-    const size_t spare = (size_t)(net->batch - count);
+    const size_t size = (size_t)net->graph->nodes[0].h, planes = 3 * size * size;
+    const size_t n = (size_t)count, spare = (size_t)(net->batch - count);
     const struct cu_selection all = {.decoders = 1u << identity};
-    char *in = cu_net_at(net, net->values[0].raw);
-    void *stream = streams->at[0];
-    enum us_nn_status status = bring(in, faces, 3 * n * plane, false, stream);
+    float *in = cu_net_at(net, net->values[0].raw);
+    cudaStream_t stream = (cudaStream_t)streams->at[0];
+    enum us_nn_status status = bring_in(net, in, faces, 3 * n, stream);
     if (!status && spare > 0) {
-        status = cu_status(
-            cudaMemsetAsync(in + 3 * n * plane, 0, 3 * spare * plane, (cudaStream_t)stream));
+        status =
+            cu_status(cudaMemsetAsync(in + n * planes, 0, spare * planes * sizeof *in, stream));
     }
     status = status ? status : cu_net_run(net, &all, streams);
-    status =
-        status ? status
-               : bring(images, cu_net_at(net, net->values[image].ref), 3 * n * plane, true, stream);
+    status = status ? status
+                    : bring_out(net, images, cu_net_at(net, net->values[image].ref), 3 * n, stream);
     if (!status && masks && mask >= 0) {
-        status = bring(masks, cu_net_at(net, net->values[mask].ref), n * plane, true, stream);
+        status = bring_out(net, masks, cu_net_at(net, net->values[mask].ref), n, stream);
     }
-    return status ? status : cu_status(cudaStreamSynchronize((cudaStream_t)stream));
+    return status ? status : cu_status(cudaStreamSynchronize(stream));
 }
 
 enum us_nn_status cu_net_infer(const struct cu_net *net, const struct cu_streams *streams,
                                int identity, const float *faces, int count, float *images,
                                float *masks) {
-    const struct nn_node *input = &net->graph->nodes[0];
-    const size_t area = (size_t)input->h * (size_t)input->w;
+    const size_t whole = (size_t)(net->whole ? net->resolution : net->graph->nodes[0].h);
+    const size_t area = whole * whole;
     enum us_nn_status status = US_NN_OK;
     if (identity < 0 || identity >= net->graph->identities) {
         return US_NN_BAD_CONFIG;

@@ -178,6 +178,9 @@ struct cu_net {
     char *spaces[CU_SPACES];         /* by -buffer: arenas; [0]: the planned memory */
     char *scratches[CU_STREAMS];
     const float *fade; /* on the device */
+    /* Inference of a net that is smaller than its faces: 3 planes a face of that resolution. */
+    float *whole; /* NULL: it is not */
+    int resolution;
     /* Losses: planes of each identity that the caller fills, and what comes out. */
     struct {
         struct cu_ref targets, masks, priorities; /* the last nowhere when they have no weight */

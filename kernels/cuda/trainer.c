@@ -73,6 +73,10 @@ static void list_blocks(struct cu_trainer *t) {
     for (int i = 0; i < CU_STREAMS; i++) {
         need(t, &t->scratch[i], scratch, false);
     }
+    if (us_nn_arch_size(&c->arch) < c->arch.resolution) {
+        const size_t whole = (size_t)c->arch.resolution;
+        need(t, &t->whole, 3 * (size_t)c->batch * whole * whole * sizeof(float), false);
+    }
     need(t, &t->update_scratch, cu_update_scratch(t), false);
     need(t, &t->augment_scratch, us_cuda_augment_scratch(c->batch), false);
     need(t, &t->state, sizeof *t->state, true);
@@ -168,6 +172,8 @@ static void bind(const struct cu_trainer *t, struct cu_net *net, char *memory) {
     net->spaces[-CU_MASTERS] = (char *)t->masters;
     net->spaces[-CU_GRADIENTS] = (char *)t->gradients;
     net->spaces[-CU_MASKS] = (char *)t->masks;
+    net->whole = t->whole;
+    net->resolution = t->base.config.arch.resolution;
     net->spaces[-CU_TERMS] = (char *)t->state->terms;
     net->fade = &t->state->fade;
     for (int i = 0; i < CU_STREAMS; i++) {
@@ -209,6 +215,21 @@ static enum us_nn_status initialise(struct cu_trainer *t) {
     return status;
 }
 
+/* On the host: buffers whose layout has layers that this size of a comb has not. */
+static enum us_nn_status make_rest(struct cu_trainer *t) {
+    const bool averaged = t->base.config.optimizer.average_decay > 0;
+    const int count = t->base.config.arch.family != US_NN_COMB ? 0 : averaged ? 4 : 3;
+    for (int i = 0; i < count; i++) {
+        t->rest[i] = us_nn_alloc(t->layout.count * sizeof *t->rest[i]);
+        if (!t->rest[i]) {
+            return US_NN_NO_MEMORY;
+        }
+    }
+    return US_NN_OK;
+}
+
+static void cu_set_fade(struct us_nn_trainer *trainer, float fade);
+
 static enum us_nn_status prepare(struct cu_trainer *t) {
     char folder[4096];
     enum us_nn_status status = describe(t);
@@ -232,6 +253,8 @@ static enum us_nn_status prepare(struct cu_trainer *t) {
     status = cu_net_make_events(&t->net);
     status = status ? status : cu_net_make_events(&t->inference);
     status = status ? status : cu_params_write_masks(&t->params, t->masks);
+    status = status ? status : make_rest(t);
+    cu_set_fade(&t->base, t->base.config.arch.fade);
     return status ? status : initialise(t);
 }
 
@@ -275,7 +298,18 @@ void cu_trainer_destroy(struct us_nn_trainer *trainer) {
         (void)cudaStreamDestroy(t->side);
     }
     (void)cudaFreeHost(t->mirror);
+    for (size_t i = 0; i < sizeof t->rest / sizeof *t->rest; i++) {
+        us_nn_free(t->rest[i]);
+    }
     free_host(t);
+}
+
+static void cu_set_fade(struct us_nn_trainer *trainer, float fade) {
+    struct cu_trainer *t = (struct cu_trainer *)trainer;
+    trainer->config.arch.fade = fade;
+    if (!cu_trainer_use(t)) { /* what fails shows in the next step */
+        (void)cudaMemcpy(&t->state->fade, &fade, sizeof fade, cudaMemcpyHostToDevice);
+    }
 }
 
 static const char *cu_note(const struct us_nn_trainer *trainer) {
@@ -298,6 +332,7 @@ const struct nn_trainer_type cu_trainer_type = {.problem = cu_problem,
                                                 .keep_faces = cu_trainer_keep_faces,
                                                 .step_drawn = cu_trainer_step_drawn,
                                                 .note = cu_note,
+                                                .set_fade = cu_set_fade,
                                                 .layout = cu_layout,
                                                 .read = cu_trainer_read,
                                                 .write = cu_trainer_write};

@@ -71,6 +71,8 @@ struct cu_trainer {
     char *copies;                                             /* bfloat16 masters, or NULL */
     float *masks;
     char *memory, *inference_memory, *scratch[CU_STREAMS], *update_scratch;
+    float *whole;   /* planes of the whole resolution, when the net is smaller; else NULL */
+    float *rest[4]; /* host, by enum us_nn_buffer: what layers not had keep, or NULL */
     struct cu_state *state, *mirror;
     struct cu_graph from_batch, from_faces;
     struct cu_faces faces[US_NN_IDENTITIES];

@@ -15,7 +15,7 @@ struct cu_model {
     struct cu_net net;
     struct us_conv_planner *planner;
     struct cu_streams streams;
-    char *weights, *masks, *memory, *scratch;
+    char *weights, *memory, *scratch, *whole, *fade; /* whole: NULL when the net has its size */
 };
 
 const char *cu_plan_folder(char *path, size_t size) {
@@ -41,7 +41,7 @@ static void destroy(struct us_nn_model *model) {
     }
     cu_net_finish(&m->net);
     us_conv_planner_destroy(m->planner);
-    char *blocks[] = {m->weights, m->memory, m->scratch};
+    char *blocks[] = {m->weights, m->memory, m->scratch, m->whole, m->fade};
     for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) {
         (void)cudaFree(blocks[i]);
     }
@@ -74,7 +74,7 @@ static enum us_nn_status take(char **block, size_t bytes) {
     return status;
 }
 
-static enum us_nn_status bind(struct cu_model *m) {
+static enum us_nn_status bind(struct cu_model *m, const struct us_nn_model_config *config) {
     const size_t bytes = m->params.arena_count * sizeof(float);
     enum us_nn_status status = US_NN_OK;
     for (int i = 0; i < CU_STREAMS && !status; i++) {
@@ -85,6 +85,17 @@ static enum us_nn_status bind(struct cu_model *m) {
     status = status ? status : cu_status(cudaMemset(m->weights, 0, bytes));
     status = status ? status : take(&m->memory, m->net.plan.size);
     status = status ? status : take(&m->scratch, CU_STREAMS * m->net.scratch);
+    status = status ? status : take(&m->fade, sizeof(float));
+    status = status ? status
+                    : cu_status(cudaMemcpy(m->fade, &config->arch.fade, sizeof(float),
+                                           cudaMemcpyHostToDevice));
+    if (!status && us_nn_arch_size(&config->arch) < config->arch.resolution) {
+        const size_t whole = (size_t)config->arch.resolution;
+        status = take(&m->whole, 3 * (size_t)config->batch * whole * whole * sizeof(float));
+    }
+    m->net.whole = (float *)(void *)m->whole;
+    m->net.resolution = config->arch.resolution;
+    m->net.fade = (const float *)(const void *)m->fade;
     m->net.spaces[0] = m->memory;
     m->net.spaces[-CU_WEIGHTS] = m->net.spaces[-CU_MASTERS] = m->weights;
     for (int i = 0; i < CU_STREAMS; i++) {
@@ -107,7 +118,7 @@ static enum us_nn_status create(const struct us_nn_model_config *config, const f
                     : us_conv_planner_create(m->device, NULL, cu_plan_folder(folder, sizeof folder),
                                              &m->planner);
     status = status ? status : cu_net_make_plans(&m->net, m->planner);
-    status = status ? status : bind(m);
+    status = status ? status : bind(m, config);
     status = status ? status : cu_params_write(&m->params, parameters, (float *)(void *)m->weights);
     if (status) {
         destroy(&m->base);

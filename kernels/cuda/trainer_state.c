@@ -1,4 +1,5 @@
 #include <cuda_runtime_api.h>
+#include <string.h>
 
 #include "kernels/cuda/trainer_internal.h"
 #include "kernels/nn/pointwise_cuda.h"
@@ -19,6 +20,10 @@ static float *arena_of(const struct cu_trainer *t, enum us_nn_buffer buffer) {
     return NULL;
 }
 
+static float *rest_of(const struct cu_trainer *t, enum us_nn_buffer buffer) {
+    return buffer == US_NN_GRADIENTS ? NULL : t->rest[buffer];
+}
+
 /* Everything enqueued so far is done, whatever stream it is on. */
 static enum us_nn_status come_to_rest(const struct cu_trainer *t) {
     const enum us_nn_status status = cu_trainer_use(t);
@@ -31,6 +36,12 @@ enum us_nn_status cu_trainer_read(const struct us_nn_trainer *trainer, enum us_n
     const float *arena = arena_of(t, buffer);
     if (!arena) {
         return US_NN_BAD_CONFIG;
+    }
+    const float *rest = rest_of(t, buffer);
+    if (rest) {
+        memcpy(flat, rest, t->layout.count * sizeof *flat);
+    } else {
+        memset(flat, 0, t->layout.count * sizeof *flat); /* gradients of layers not had */
     }
     const enum us_nn_status status = come_to_rest(t);
     return status ? status : cu_params_read(&t->params, arena, flat);
@@ -52,6 +63,9 @@ enum us_nn_status cu_trainer_write(struct us_nn_trainer *trainer, enum us_nn_buf
     float *arena = arena_of(t, buffer);
     if (!arena || buffer == US_NN_GRADIENTS) {
         return US_NN_BAD_CONFIG;
+    }
+    if (rest_of(t, buffer)) {
+        memcpy(rest_of(t, buffer), flat, t->layout.count * sizeof *flat);
     }
     enum us_nn_status status = come_to_rest(t);
     status = status ? status : cu_params_write(&t->params, flat, arena);

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "kernels/cuda/judge.h"
+#include "kernels/cuda/resize_planes.h"
 #include "kernels/cuda/trainer_internal.h"
 
 enum { TERMS = US_NN_IDENTITIES * (int)(sizeof(struct us_nn_loss_terms) / sizeof(double)) };
@@ -15,35 +16,44 @@ size_t cu_update_scratch(const struct cu_trainer *t) {
     return nn_cuda_sum_scratch(t->params.arena_count);
 }
 
-static enum us_nn_status upload(const struct cu_trainer *t, struct cu_ref to, size_t offset,
-                                const float *from, size_t count) {
-    char *at = cu_net_at(&t->net, to);
-    return cu_status(cudaMemcpyAsync(at + offset * sizeof(float), from, count * sizeof(float),
-                                     cudaMemcpyHostToDevice, main_stream(t)));
+/* `count` planes from the host, at the size of the net. */
+static enum us_nn_status upload(const struct cu_trainer *t, float *to, const float *from,
+                                size_t count) {
+    const int whole = t->base.config.arch.resolution, size = t->graph->nodes[0].h;
+    const size_t bytes = count * (size_t)whole * (size_t)whole * sizeof(float);
+    float *there = t->whole ? t->whole : to;
+    cudaError_t error = cudaMemcpyAsync(there, from, bytes, cudaMemcpyHostToDevice, main_stream(t));
+    if (error == cudaSuccess && t->whole) {
+        error = cu_reduce_planes(there, count, whole, size, to, main_stream(t));
+    }
+    return cu_status(error);
 }
 
-static enum us_nn_status upload_priorities(const struct cu_trainer *t, int identity,
-                                           const float *priorities, size_t count) {
-    const struct cu_ref to = t->net.wanted[identity].priorities;
-    if (to.buffer == CU_NOWHERE) {
+static enum us_nn_status upload_priorities(const struct cu_trainer *t, float *to,
+                                           const float *priorities, size_t plane) {
+    const size_t n = (size_t)t->net.batch;
+    if (!to) {
         return US_NN_OK;
     }
-    return priorities ? upload(t, to, 0, priorities, count)
-                      : cu_status(cudaMemsetAsync(cu_net_at(&t->net, to), 0, count * sizeof(float),
-                                                  main_stream(t)));
+    return priorities
+               ? upload(t, to, priorities, n)
+               : cu_status(cudaMemsetAsync(to, 0, n * plane * sizeof(float), main_stream(t)));
 }
 
 static enum us_nn_status upload_batch(const struct cu_trainer *t, const struct us_nn_batch *batch) {
     const struct cu_net *net = &t->net;
-    const size_t size = (size_t)t->base.config.arch.resolution;
-    const size_t plane = (size_t)net->batch * size * size;
+    const size_t size = (size_t)t->graph->nodes[0].h, n = (size_t)net->batch;
+    float *inputs = cu_net_at(net, net->values[0].raw);
     enum us_nn_status status = US_NN_OK;
     for (int i = 0; i < t->graph->identities && !status; i++) {
         const struct us_nn_faces *faces = &batch->faces[i];
-        status = upload(t, net->values[0].raw, (size_t)i * 3 * plane, faces->inputs, 3 * plane);
-        status = status ? status : upload(t, net->wanted[i].targets, 0, faces->targets, 3 * plane);
-        status = status ? status : upload(t, net->wanted[i].masks, 0, faces->masks, plane);
-        status = status ? status : upload_priorities(t, i, faces->priorities, plane);
+        status = upload(t, inputs + (size_t)i * 3 * n * size * size, faces->inputs, 3 * n);
+        status = status ? status
+                        : upload(t, cu_net_at(net, net->wanted[i].targets), faces->targets, 3 * n);
+        status = status ? status : upload(t, cu_net_at(net, net->wanted[i].masks), faces->masks, n);
+        status = status ? status
+                        : upload_priorities(t, cu_net_at(net, net->wanted[i].priorities),
+                                            faces->priorities, size * size);
     }
     return status;
 }
@@ -145,6 +155,7 @@ static enum us_nn_status finish(struct cu_trainer *t, struct us_nn_losses *losse
 static void set_mirror(struct cu_trainer *t) {
     t->mirror->clock.step = t->base.steps;
     t->mirror->clock.rate = t->base.config.optimizer.rate;
+    t->mirror->fade = t->base.config.arch.fade;
 }
 
 static enum us_nn_status begin(struct cu_trainer *t, const struct us_nn_batch *batch) {

@@ -188,7 +188,7 @@ static size_t plan(struct run *r, const struct us_nn_loss_weights *weights, int 
     r->area = (size_t)size * (size_t)size;
     r->windows = size >= 256 ? 2 : 1;
     const float range = weights->range > 0 ? weights->range : 1;
-    r->dssim[0] = nn_cuda_dssim_of(size, (int)(size / 11.6), range);
+    r->dssim[0] = nn_cuda_dssim_of(size, size < 32 ? 3 : (int)(size / 11.6), range);
     r->dssim[1] = nn_cuda_dssim_of(size, (int)(size / 23.2), range);
     const size_t masks = r->area * (size_t)count, each = sizeof(double);
     struct partial *p = &r->partial;
@@ -259,7 +259,7 @@ static struct totals totals_of(const struct run *r) {
 cudaError_t nn_cuda_loss(const struct us_nn_loss_weights *weights, int size, int count, float scale,
                          const struct nn_cuda_loss_images *images, struct us_nn_loss_terms *terms,
                          void *scratch, cudaStream_t stream) {
-    if (size < 24 || size > 1024 || count < 1 || 3 * count > MOST_PLANES) {
+    if (size < 4 || size > 1024 || count < 1 || 3 * count > MOST_PLANES) {
         return cudaErrorInvalidValue;
     }
     struct run r;

@@ -133,8 +133,8 @@ static void assert_losses(const struct us_nn_losses *a, const struct us_nn_losse
     ASSERT_NEAR(b->gradient_norm, a->gradient_norm, 100 * tolerance * a->gradient_norm);
 }
 
-static void gradients_agree(const char *name, int resolution, bool bf16) {
-    struct us_nn_trainer_config config = config_of(name, resolution);
+static void gradients_of(struct us_nn_trainer_config config, const char *name, bool bf16) {
+    const int resolution = config.arch.resolution;
     const int identities = us_nn_arch_identities(&config.arch);
     struct us_nn_trainer *cpu = create(&config, US_NN_CPU);
     config.bf16 = bf16;
@@ -150,6 +150,51 @@ static void gradients_agree(const char *name, int resolution, bool bf16) {
     assert_true(b.total == c.total);
     assert_slices(cpu, gpu, US_NN_GRADIENTS, bf16 ? 0.3 : 2e-4);
     free_batch(&batch);
+    us_nn_trainer_destroy(cpu);
+    us_nn_trainer_destroy(gpu);
+}
+
+static void gradients_agree(const char *name, int resolution, bool bf16) {
+    gradients_of(config_of(name, resolution), name, bf16);
+}
+
+static struct us_nn_trainer_config comb_of(int size, bool fading) {
+    struct us_nn_trainer_config config = config_of("df", 32);
+    config.arch = (struct us_nn_arch){.family = US_NN_COMB,
+                                      .resolution = 32,
+                                      .ae_dims = 6,
+                                      .e_dims = 7,
+                                      .d_dims = 9,
+                                      .d_mask_dims = 4,
+                                      .identities = 3,
+                                      .size = size,
+                                      .fading = fading,
+                                      .fade = 0.3f};
+    return config;
+}
+
+static void test_a_comb_on_its_way(void **state) {
+    (void)state;
+    gradients_of(comb_of(0, false), "comb", false);
+    gradients_of(comb_of(16, true), "comb at 16", false);
+    const struct us_nn_trainer_config config = comb_of(16, true);
+    struct us_nn_trainer *cpu = create(&config, US_NN_CPU), *gpu = create(&config, GPU);
+    enum { AREA = 32 * 32 };
+    float *face = picture(32, 3, 5), a[4 * AREA], b[4 * AREA];
+    us_nn_trainer_set_fade(cpu, 0.8f);
+    us_nn_trainer_set_fade(gpu, 0.8f);
+    assert_int_equal(us_nn_trainer_infer(cpu, (enum us_nn_side)2, face, 1, a, a + 3 * AREA), 0);
+    assert_int_equal(us_nn_trainer_infer(gpu, (enum us_nn_side)2, face, 1, b, b + 3 * AREA), 0);
+    for (int i = 0; i < 4 * AREA; i++) {
+        ASSERT_NEAR(b[i], a[i], 1e-5);
+    }
+    float *flat = read_buffer(cpu, US_NN_PARAMETERS); /* with layers of other sizes */
+    assert_int_equal(us_nn_trainer_write(gpu, US_NN_PARAMETERS, flat), US_NN_OK);
+    float *back = read_buffer(gpu, US_NN_PARAMETERS);
+    assert_memory_equal(flat, back, us_nn_trainer_layout(gpu)->count * sizeof *flat);
+    us_nn_free(flat);
+    us_nn_free(back);
+    us_nn_free(face);
     us_nn_trainer_destroy(cpu);
     us_nn_trainer_destroy(gpu);
 }
@@ -457,6 +502,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_gradients_agree),
         cmocka_unit_test(test_gradients_in_bf16),
+        cmocka_unit_test(test_a_comb_on_its_way),
         cmocka_unit_test(test_many_steps_stay_together),
         cmocka_unit_test(test_replay_poison_and_resume_change_no_bit),
         cmocka_unit_test(test_a_loss_that_is_not_finite_moves_nothing),
