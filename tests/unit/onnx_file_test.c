@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "nodes/learn/onnx/file_internal.h"
 #include "nodes/learn/onnx/net.h"
 #include "nodes/learn/onnx/protobuf.h"
 #include "runtime/base/mem.h"
@@ -132,6 +133,22 @@ static void stored_tensors_must_hold_what_they_say(void **state) {
     ASSERT_ERROR(tensor_of(&t), "damaged in a name");
 }
 
+/* Eight dimensions fill the room there is; a ninth that breaks off must not be stored. */
+static void a_list_that_breaks_off_stays_in_its_room(void **state) {
+    (void)state;
+    struct us_str t = {0};
+    us_proto_put_bytes(&t, 1, "\1\1\1\1\1\1\1\2\xff", 9);
+    us_proto_put_int(&t, 2, 1);
+    us_proto_put_bytes(&t, 9, "12345678", 8);
+    uint64_t dims[9];
+    dims[8] = 77;
+    struct us_proto message = us_proto_over((const uint8_t *)t.data, t.length);
+    assert_int_equal(us_onnx_count_numbers(message, 1, US_WIRE_VARINT), 8);
+    us_onnx_read_numbers(message, 1, US_WIRE_VARINT, dims);
+    assert_true(dims[7] == 2 && dims[8] == 77);
+    ASSERT_OK(tensor_of(&t));
+}
+
 static void what_is_no_model_is_refused(void **state) {
     (void)state;
     ASSERT_ERROR(parse((uint8_t *)us_strdup(""), 0), "the file is no ONNX model");
@@ -196,6 +213,7 @@ int main(void) {
         cmocka_unit_test(bad_encodings_end_the_walk),
         cmocka_unit_test(a_model_is_read_whole),
         cmocka_unit_test(stored_tensors_must_hold_what_they_say),
+        cmocka_unit_test(a_list_that_breaks_off_stays_in_its_room),
         cmocka_unit_test(what_is_no_model_is_refused),
         cmocka_unit_test(damaged_files_do_no_harm),
     };

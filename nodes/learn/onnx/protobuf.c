@@ -74,7 +74,10 @@ bool us_proto_packed(struct us_proto *list, enum us_wire wire, uint64_t *value) 
     if (list->broken || list->at == list->end) {
         return false;
     }
-    *value = read_number(list, wire);
+    const uint64_t number = read_number(list, wire);
+    if (!list->broken) {
+        *value = number; /* the caller has room for the good ones only */
+    }
     return !list->broken;
 }
 
