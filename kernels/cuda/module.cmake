@@ -4,7 +4,9 @@
 file(GLOB us_cuda_arch CONFIGURE_DEPENDS kernels/nn/arch*.c)
 set(us_cuda_shared memory.c status.c plan.c graph.c layout.c)
 list(TRANSFORM us_cuda_shared PREPEND ${CMAKE_CURRENT_SOURCE_DIR}/kernels/nn/)
-list(APPEND us_cuda_shared ${us_cuda_arch})
+set(us_cuda_image blend blur colour encoding expose grain half morph polygon resample samples ssim nn/tflite_ops)
+list(TRANSFORM us_cuda_image REPLACE "(.+)" "${CMAKE_CURRENT_SOURCE_DIR}/kernels/\\1.c")
+list(APPEND us_cuda_shared ${us_cuda_arch} ${us_cuda_image})
 # A module of another build is refused: program and module carry one number that the headers they share make.
 file(GLOB_RECURSE us_shared_headers CONFIGURE_DEPENDS kernels/*.h)
 list(FILTER us_shared_headers EXCLUDE REGEX "_internal\\.h$")

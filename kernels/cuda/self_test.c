@@ -53,6 +53,7 @@ int cuda_self_test(int ordinal, us_cuda_report *report, void *context) {
     }
     bad += copy_self_test(report, context);
     bad += conv_self_test(ordinal, report, context);
+    bad += frame_self_test(ordinal, report, context);
     (void)cudaSetDevice(before);
     return bad;
 }

@@ -12,6 +12,8 @@ extern "C" {
 int copy_self_test(us_cuda_report *report, void *context);
 /* Every op and type of conv_plan.h against plain loops in double. */
 int conv_self_test(int ordinal, us_cuda_report *report, void *context);
+/* Image kernels and the face networks' operators, against the processor's. */
+int frame_self_test(int ordinal, us_cuda_report *report, void *context);
 
 #ifdef __cplusplus
 }

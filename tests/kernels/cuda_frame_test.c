@@ -2,6 +2,7 @@
 #include "tests/kernels/cuda_image_check.h"
 
 #include "kernels/cuda/frame_internal.h"
+#include "kernels/cuda/self_test_internal.h"
 #include "kernels/encoding.h"
 
 static const struct us_cuda_frame_api *const api = &us_cuda_frame_table;
@@ -91,10 +92,30 @@ static void errors_are_kept_until_asked(void **state) {
     assert_int_equal(api->close(frame), US_NN_OK);
 }
 
+static void count_report(void *context, const char *name, const char *error) {
+    int *counts = context;
+    counts[error != NULL]++;
+    if (error) {
+        print_error("%s: %s\n", name, error);
+    }
+}
+
+static void the_self_test_passes_here(void **state) {
+    (void)state;
+    int counts[2] = {0};
+    assert_int_equal(frame_self_test(0, count_report, counts), 0);
+    assert_int_equal(counts[0], 12);
+    assert_int_equal(counts[1], 0);
+    assert_int_equal(frame_self_test(9, count_report, counts), 1);
+    assert_int_equal(counts[1], 1);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(pixels_go_up_and_come_down), cmocka_unit_test(blocks_are_found_again),
-        cmocka_unit_test(full_memory_is_told), cmocka_unit_test(what_is_no_device_is_refused),
-        cmocka_unit_test(errors_are_kept_until_asked)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(pixels_go_up_and_come_down),
+                                       cmocka_unit_test(blocks_are_found_again),
+                                       cmocka_unit_test(full_memory_is_told),
+                                       cmocka_unit_test(what_is_no_device_is_refused),
+                                       cmocka_unit_test(errors_are_kept_until_asked),
+                                       cmocka_unit_test(the_self_test_passes_here)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

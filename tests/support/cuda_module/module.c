@@ -4,6 +4,7 @@
 #include "kernels/cuda/build_number.h"
 #include "kernels/cuda/frame_internal.h"
 #include "kernels/cuda/module.h"
+#include "kernels/cuda/self_test_internal.h"
 #include "kernels/cuda/trainer_api.h"
 
 us_cuda_module_function us_cuda_module;
@@ -26,11 +27,6 @@ static enum us_nn_status device(int ordinal, struct us_cuda_device *d) {
     return US_NN_OK;
 }
 
-static int self_test(int ordinal, us_cuda_report *report, void *context) {
-    (void)ordinal, (void)report, (void)context;
-    return 0;
-}
-
 const struct us_cuda_module *us_cuda_module(void) {
     static const struct us_cuda_module module = {.abi = US_CUDA_ABI,
                                                  .size = sizeof module,
@@ -38,7 +34,7 @@ const struct us_cuda_module *us_cuda_module(void) {
                                                  .versions = versions,
                                                  .device_count = device_count,
                                                  .device = device,
-                                                 .self_test = self_test,
+                                                 .self_test = frame_self_test,
                                                  .trainer = &us_cuda_trainer_table,
                                                  .frame = &us_cuda_frame_table};
     return &module;
