@@ -1,93 +1,5 @@
 /* The trainer of a GPU, run on the emulation, against the processor's. */
-#include <math.h>
-#include <string.h>
-
-#include "emulation.h"
-#include "kernels/cuda/trainer_internal.h"
-#include "kernels/half.h"
-#include "kernels/nn/engine_internal.h"
-#include "kernels/nn/memory.h"
-#include "kernels/nn/philox.h"
-#include "tests/support/check.h"
-
-enum { FACES = 2, GPU = 1 };
-
-static float *picture(int size, int planes, uint32_t stream) {
-    float *values = us_nn_alloc((size_t)(planes * size * size) * sizeof *values);
-    for (int i = 0; i < planes * size * size; i++) {
-        uint32_t words[4];
-        us_philox(3, stream, 0, (uint64_t)i, words);
-        const float wave = sinf((float)(i % size) * 0.2f + (float)(i / size) * 0.13f);
-        values[i] = 0.5f + 0.3f * wave + 0.1f * (us_philox_unit(words[0]) - 0.5f);
-    }
-    return values;
-}
-
-static struct us_nn_batch make_batch(int size, int identities) {
-    struct us_nn_batch batch = {0};
-    for (uint32_t i = 0; i < (uint32_t)identities; i++) {
-        batch.faces[i].inputs = picture(size, 3 * FACES, 10 + i);
-        batch.faces[i].targets = picture(size, 3 * FACES, 20 + i);
-        batch.faces[i].masks = picture(size, FACES, 30 + i);
-        batch.faces[i].priorities = picture(size, FACES, 40 + i);
-    }
-    return batch;
-}
-
-static void free_batch(struct us_nn_batch *batch) {
-    for (int i = 0; i < US_NN_IDENTITIES; i++) {
-        us_nn_free((float *)batch->faces[i].inputs);
-        us_nn_free((float *)batch->faces[i].targets);
-        us_nn_free((float *)batch->faces[i].masks);
-        us_nn_free((float *)batch->faces[i].priorities);
-    }
-}
-
-static struct us_nn_trainer_config config_of(const char *name, int resolution) {
-    struct us_nn_trainer_config config = {
-        .arch =
-            {.resolution = resolution, .ae_dims = 8, .e_dims = 6, .d_dims = 5, .d_mask_dims = 4},
-        .optimizer = us_nn_optimizer_usual(US_NN_ADABELIEF),
-        .loss = us_nn_loss_usual(),
-        .batch = FACES,
-        .threads = 1,
-        .seed = 11,
-    };
-    config.loss.priority = 3;
-    config.optimizer.clip_norm = 1;
-    config.optimizer.average_decay = 0.9f;
-    assert_true(us_nn_arch_parse(name, &config.arch));
-    return config;
-}
-
-static struct us_nn_trainer *create(const struct us_nn_trainer_config *config, int device) {
-    struct us_nn_trainer *trainer;
-    struct us_nn_trainer_config own = *config;
-    own.device = device;
-    const char *problem = us_nn_trainer_problem(&own);
-    if (problem) {
-        fail_msg("%s", problem);
-    }
-    assert_int_equal(us_nn_trainer_create(&own, &trainer), US_NN_OK);
-    return trainer;
-}
-
-static float *read_buffer(struct us_nn_trainer *trainer, enum us_nn_buffer buffer) {
-    float *flat = us_nn_alloc(us_nn_trainer_layout(trainer)->count * sizeof *flat);
-    assert_int_equal(us_nn_trainer_read(trainer, buffer, flat), US_NN_OK);
-    return flat;
-}
-
-static double distance(const float *a, const float *b, size_t count, double *norm) {
-    double sum = 0, square = 0;
-    for (size_t i = 0; i < count; i++) {
-        const double d = (double)a[i] - (double)b[i];
-        sum += d * d;
-        square += (double)a[i] * (double)a[i];
-    }
-    *norm = sqrt(square);
-    return sqrt(sum);
-}
+#include "tests/kernels/cuda_trainer_fixture.h"
 
 /* Every slice of a buffer is the same within a part of its norm. */
 static void assert_slices(struct us_nn_trainer *a, struct us_nn_trainer *b,
@@ -118,19 +30,6 @@ static double apart(struct us_nn_trainer *a, struct us_nn_trainer *b, enum us_nn
     us_nn_free(x);
     us_nn_free(y);
     return off;
-}
-
-static void assert_losses(const struct us_nn_losses *a, const struct us_nn_losses *b,
-                          int identities, double tolerance) {
-    for (int i = 0; i < identities; i++) {
-        const double *x = &a->faces[i].dssim, *y = &b->faces[i].dssim;
-        for (int k = 0; k < 5; k++) {
-            ASSERT_NEAR(y[k], x[k], tolerance * fabs(x[k]));
-        }
-        assert_true(a->faces[i].total > 0);
-    }
-    ASSERT_NEAR(b->total, a->total, tolerance * a->total);
-    ASSERT_NEAR(b->gradient_norm, a->gradient_norm, 100 * tolerance * a->gradient_norm);
 }
 
 static void gradients_of(struct us_nn_trainer_config config, const char *name, bool bf16) {
@@ -244,17 +143,6 @@ static void test_many_steps_stay_together(void **state) {
     us_nn_trainer_destroy(gpu);
 }
 
-static void assert_same_bits(struct us_nn_trainer *a, struct us_nn_trainer *b) {
-    static const enum us_nn_buffer buffers[] = {US_NN_PARAMETERS, US_NN_MOMENT1, US_NN_MOMENT2,
-                                                US_NN_AVERAGE};
-    for (int i = 0; i < 4; i++) {
-        float *x = read_buffer(a, buffers[i]), *y = read_buffer(b, buffers[i]);
-        assert_memory_equal(x, y, us_nn_trainer_layout(a)->count * sizeof *x);
-        us_nn_free(x);
-        us_nn_free(y);
-    }
-}
-
 static void poison(struct us_nn_trainer *trainer) {
     struct cu_trainer *t = (struct cu_trainer *)trainer;
     assert_int_equal(cudaMemset(t->memory, 0xFF, t->net.plan.size), cudaSuccess);
@@ -365,124 +253,6 @@ static void test_faces_come_out_as_on_the_processor(void **state) {
     us_nn_trainer_destroy(gpu);
 }
 
-/* Faces as a data set has them, and the batch that the processor makes of a turn. */
-enum { SIZE = 32, KEPT = 5 };
-
-struct kept {
-    uint16_t *values;
-    const uint16_t *faces[KEPT];
-    struct us_priority_spot spots[KEPT][US_PRIORITY_SPOTS];
-};
-
-static struct kept *make_kept(uint32_t stream) {
-    struct kept *k = us_nn_alloc(sizeof *k);
-    const size_t face = (size_t)SIZE * SIZE * 4;
-    k->values = us_nn_alloc(KEPT * face * sizeof *k->values);
-    float *values = picture(SIZE, 4 * KEPT, stream);
-    us_float_to_half(values, k->values, KEPT * face);
-    us_nn_free(values);
-    for (int i = 0; i < KEPT; i++) {
-        k->faces[i] = k->values + (size_t)i * face;
-        for (int s = 0; s < US_PRIORITY_SPOTS; s++) {
-            k->spots[i][s] = (struct us_priority_spot){
-                .x = 8.0f + (float)(3 * i), .y = 6.0f + (float)(8 * s), .ux = 0.3f, .vy = 0.4f};
-        }
-    }
-    return k;
-}
-
-static void free_kept(struct kept *k) {
-    us_nn_free(k->values);
-    us_nn_free(k);
-}
-
-static struct us_nn_turn make_turn(uint64_t step) {
-    struct us_nn_turn turn = {.step = step, .first_slot = 3};
-    for (uint32_t i = 0; i < 2; i++) {
-        turn.streams[i] = 16 + i;
-        turn.ranges[i] = (struct us_augment_ranges){.rotation_degrees = 10,
-                                                    .scale = 0.05,
-                                                    .shift = 0.05,
-                                                    .flip = 0.4,
-                                                    .warp = 0.2,
-                                                    .light = 0.02,
-                                                    .hue_degrees = 3};
-    }
-    return turn;
-}
-
-static void fill_batch(struct us_nn_batch *batch, struct kept *const kept[2],
-                       const struct us_nn_turn *turn, uint64_t seed) {
-    const size_t area = (size_t)SIZE * SIZE;
-    float *scratch = us_nn_alloc(us_augment_scratch(SIZE) * sizeof *scratch);
-    for (int i = 0; i < 2; i++) {
-        struct us_nn_faces *faces = &batch->faces[i];
-        for (uint32_t k = 0; k < FACES; k++) {
-            const uint32_t slot = turn->first_slot + k;
-            const size_t pick = us_augment_pick(KEPT, seed, turn->streams[i], turn->step, slot);
-            float *priority = (float *)faces->priorities + k * area;
-            struct us_augment_job job = {.face = kept[i]->faces[pick],
-                                         .input = (float *)faces->inputs + k * 3 * area,
-                                         .target = (float *)faces->targets + k * 3 * area,
-                                         .mask = (float *)faces->masks + k * area};
-            us_augment_draw(&turn->ranges[i], SIZE, seed, turn->streams[i], turn->step, slot,
-                            &job.draw);
-            us_augment_run(&job, 1, SIZE, 1, scratch);
-            for (int p = 0; p < SIZE * SIZE; p++) {
-                const float *m = job.draw.affine;
-                const float x = (float)(p % SIZE) + 0.5f, y = (float)(p / SIZE) + 0.5f;
-                priority[p] = us_priority_at(kept[i]->spots[pick], m[0] * x + m[1] * y + m[2],
-                                             m[3] * x + m[4] * y + m[5]);
-            }
-        }
-    }
-    us_nn_free(scratch);
-}
-
-static void keep(struct us_nn_trainer *trainer, struct kept *const kept[2]) {
-    for (int i = 0; i < 2; i++) {
-        const struct us_nn_kept_faces faces = {
-            .faces = kept[i]->faces, .spots = kept[i]->spots[0], .count = KEPT};
-        assert_int_equal(us_nn_trainer_keep_faces(trainer, i, &faces), US_NN_OK);
-    }
-}
-
-/* Steps from kept faces are those from batches, but for rounding; streamed faces change no bit. */
-static void test_drawn_steps_are_batches(void **state) {
-    (void)state;
-    struct us_nn_trainer_config config = config_of("df-ud", SIZE);
-    config.optimizer.epsilon = 1e-3f;
-    struct us_nn_trainer *plain = create(&config, GPU), *drawn = create(&config, GPU),
-                         *streamed = create(&config, GPU);
-    struct kept *const kept[2] = {make_kept(50), make_kept(51)};
-    struct us_nn_batch batch = make_batch(SIZE, 2);
-    struct us_nn_losses a, b, c;
-    struct us_nn_turn turn = make_turn(0);
-    assert_int_equal(us_nn_trainer_step_drawn(drawn, &turn, &b), US_NN_UNSUPPORTED);
-    keep(drawn, kept);
-    us_emulation_set_memory(us_emulation_used() + ((size_t)1 << 20));
-    keep(streamed, kept);
-    us_emulation_set_memory(0);
-    assert_null(us_nn_trainer_note(drawn));
-    assert_non_null(us_nn_trainer_note(streamed));
-    for (uint64_t step = 0; step < 5; step++) {
-        turn = make_turn(step + (step == 4)); /* the last is not the one expected */
-        fill_batch(&batch, kept, &turn, config.seed);
-        assert_int_equal(us_nn_trainer_step(plain, &batch, &a), US_NN_OK);
-        assert_int_equal(us_nn_trainer_step_drawn(drawn, &turn, &b), US_NN_OK);
-        assert_int_equal(us_nn_trainer_step_drawn(streamed, &turn, &c), US_NN_OK);
-        assert_losses(&a, &b, 2, 1e-4);
-    }
-    assert_non_null(((struct cu_trainer *)drawn)->from_faces.exec);
-    assert_same_bits(drawn, streamed);
-    free_batch(&batch);
-    free_kept(kept[0]);
-    free_kept(kept[1]);
-    us_nn_trainer_destroy(plain);
-    us_nn_trainer_destroy(drawn);
-    us_nn_trainer_destroy(streamed);
-}
-
 static void test_too_little_memory_is_said_beforehand(void **state) {
     (void)state;
     struct us_nn_trainer_config config = config_of("df-ud", 64);
@@ -507,7 +277,6 @@ int main(void) {
         cmocka_unit_test(test_replay_poison_and_resume_change_no_bit),
         cmocka_unit_test(test_a_loss_that_is_not_finite_moves_nothing),
         cmocka_unit_test(test_faces_come_out_as_on_the_processor),
-        cmocka_unit_test(test_drawn_steps_are_batches),
         cmocka_unit_test(test_too_little_memory_is_said_beforehand),
     };
     nn_set_cuda_engine(&us_cuda_trainer_table);
