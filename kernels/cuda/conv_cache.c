@@ -115,7 +115,8 @@ static bool make_folders(const char *folder) {
     return mkdir(path, 0777) == 0 || errno == EEXIST;
 }
 
-static bool write_file(const char *path, const char *checksum, const char *body) {
+/* False with errno EEXIST when `path` is there and is not to be replaced. */
+static bool write_file(const char *path, const char *checksum, const char *body, bool replace) {
     char beside[MOST_PATH + 16];
     snprintf(beside, sizeof beside, "%s.XXXXXX", path);
     int descriptor = mkstemp(beside);
@@ -126,25 +127,36 @@ static bool write_file(const char *path, const char *checksum, const char *body)
     bool fine = fchmod(descriptor, 0644) == 0 &&
                 fprintf(file, MAGIC "%s\n%s", checksum, body) > 0 && fflush(file) == 0;
     fine = fclose(file) == 0 && fine;
-    fine = fine && rename(beside, path) == 0;
-    if (!fine) {
+    fine = fine && (replace ? rename(beside, path) : link(beside, path)) == 0;
+    const int number = errno;
+    if (!fine || !replace) {
         unlink(beside);
     }
+    errno = number;
     return fine;
 }
 
-bool conv_cache_write(const char *folder, const char *key, const struct conv_choice *choice) {
+void conv_cache_keep(const char *folder, const char *key, const struct conv_choice *choice,
+                     struct conv_choice *standing) {
     char path[MOST_PATH], checksum[CHECKSUM + 1];
     const size_t size = strlen(key) + strlen(choice->json) + 128;
-    char *body = us_nn_alloc(size);
-    if (!body || size > MOST_BYTES / 2 || !make_folders(folder) || !entry_path(path, folder, key)) {
-        us_nn_free(body);
-        return false;
+    *standing = (struct conv_choice){0};
+    char *body = size < MOST_BYTES / 2 ? us_nn_alloc(size) : NULL;
+    if (body && make_folders(folder) && entry_path(path, folder, key)) {
+        snprintf(body, size, "%s\nfused %d matmul %d microseconds %.3f\n%s", key, choice->fused,
+                 choice->matmul, (double)choice->microseconds, choice->json);
+        snprintf(checksum, sizeof checksum, "%016" PRIx64, hash(body, strlen(body)));
+        if (!write_file(path, checksum, body, false) && errno == EEXIST &&
+            !conv_cache_read(folder, key, standing)) {
+            (void)write_file(path, checksum, body, true);
+        }
     }
-    snprintf(body, size, "%s\nfused %d matmul %d microseconds %.3f\n%s", key, choice->fused,
-             choice->matmul, (double)choice->microseconds, choice->json);
-    snprintf(checksum, sizeof checksum, "%016" PRIx64, hash(body, strlen(body)));
-    const bool fine = write_file(path, checksum, body);
     us_nn_free(body);
-    return fine;
+}
+
+void conv_cache_forget(const char *folder, const char *key) {
+    char path[MOST_PATH];
+    if (entry_path(path, folder, key)) {
+        unlink(path);
+    }
 }

@@ -32,7 +32,11 @@ struct conv_choice {
 
 /* False: not there. */
 bool conv_cache_read(const char *folder, const char *key, struct conv_choice *choice);
-/* Makes the folder too. False: it could not be kept; what was there before stands. */
-bool conv_cache_write(const char *folder, const char *key, const struct conv_choice *choice);
+/* Keeps a choice, unless a sound one stands there already: that one is given (its json is not
+ * NULL), so that processes that choose at the same time end with the same plan. Makes the folder
+ * too. A choice that cannot be kept is not. */
+void conv_cache_keep(const char *folder, const char *key, const struct conv_choice *choice,
+                     struct conv_choice *standing);
+void conv_cache_forget(const char *folder, const char *key);
 
 #endif

@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "kernels/cuda/conv_planner_internal.h"
@@ -16,28 +17,39 @@ struct us_conv_plan {
     struct us_conv_plan_info info;
 };
 
-/* The plan that a file holds; false when it does not stand any more. */
-static bool recall(struct us_conv_plan *plan, const struct conv_target *target, const char *key) {
-    struct us_conv_planner *planner = plan->planner;
-    struct conv_choice choice;
-    if (!planner->folder || !conv_cache_read(planner->folder, key, &choice)) {
-        return false;
-    }
-    plan->plan = conv_plan_from_json(target, choice.json);
-    us_nn_free(choice.json);
-    plan->workspace = plan->plan ? conv_plan_workspace(plan->plan) : SIZE_MAX;
-    if (plan->workspace == SIZE_MAX) {
-        if (plan->plan) {
-            (void)cudnnBackendDestroyDescriptor(plan->plan);
-            plan->plan = NULL;
+/* Makes the plan of what a file held; false when cuDNN refuses it. */
+static bool rebuild(struct us_conv_plan *plan, const struct conv_target *target,
+                    const struct conv_choice *choice) {
+    cudnnBackendDescriptor_t made = conv_plan_from_json(target, choice->json);
+    const size_t workspace = made ? conv_plan_workspace(made) : SIZE_MAX;
+    if (workspace == SIZE_MAX) {
+        if (made) {
+            (void)cudnnBackendDestroyDescriptor(made);
         }
         return false;
     }
+    plan->plan = made;
+    plan->workspace = workspace;
     plan->info = (struct us_conv_plan_info){.cached = true,
-                                            .fused = choice.fused,
-                                            .matmul = choice.matmul,
-                                            .microseconds = choice.microseconds};
+                                            .fused = choice->fused,
+                                            .matmul = choice->matmul,
+                                            .microseconds = choice->microseconds};
     return true;
+}
+
+/* Takes the plan from the folder; false when there is none that stands. */
+static bool recall(struct us_conv_plan *plan, const struct conv_target *target, const char *key) {
+    const char *folder = plan->planner->folder;
+    struct conv_choice choice;
+    if (!folder || !conv_cache_read(folder, key, &choice)) {
+        return false;
+    }
+    const bool stands = rebuild(plan, target, &choice);
+    us_nn_free(choice.json);
+    if (!stands) {
+        conv_cache_forget(folder, key);
+    }
+    return stands;
 }
 
 /* The fastest that was timed; without a device the first one; -1: none runs. */
@@ -53,7 +65,7 @@ static int best_of(const struct conv_candidates *found, bool timed) {
     return best;
 }
 
-static void take(struct us_conv_plan *plan, const char *key, int index) {
+static void take(struct us_conv_plan *plan, int index) {
     struct conv_candidates *found = plan->made_from;
     const int candidates = found->count;
     conv_candidates_keep(found, index);
@@ -64,13 +76,35 @@ static void take(struct us_conv_plan *plan, const char *key, int index) {
                                             .matmul = best->matmul,
                                             .candidates = candidates,
                                             .microseconds = best->microseconds};
+}
+
+static void release(struct us_conv_plan *plan) {
+    if (plan->made_from) {
+        conv_candidates_finish(plan->made_from);
+        us_nn_free(plan->made_from);
+        plan->made_from = NULL;
+    } else if (plan->plan) {
+        (void)cudnnBackendDestroyDescriptor(plan->plan);
+    }
+}
+
+/* Keeps what was taken for other processes, or takes what another one kept meanwhile. */
+static void share(struct us_conv_plan *plan, const char *key) {
+    const struct conv_candidate *best = &plan->made_from->items[0];
     const struct conv_choice choice = {.fused = best->fused,
                                        .matmul = best->matmul,
                                        .microseconds = best->microseconds,
                                        .json = best->json};
-    if (plan->planner->folder) {
-        (void)conv_cache_write(plan->planner->folder, key, &choice);
+    struct conv_choice standing;
+    conv_cache_keep(plan->planner->folder, key, &choice, &standing);
+    struct us_conv_plan other = *plan;
+    other.made_from = NULL;
+    if (standing.json && strcmp(standing.json, choice.json) != 0 &&
+        rebuild(&other, &plan->planner->targets[0], &standing)) {
+        release(plan);
+        *plan = other;
     }
+    us_nn_free(standing.json);
 }
 
 /* On the thread that owns `target`: takes the plan from the folder, or finds every candidate. */
@@ -109,9 +143,12 @@ static enum us_nn_status choose(struct us_conv_plan *plan) {
     if (best < 0) {
         return conv_fail(planner, US_NN_UNSUPPORTED, "no way to compute it runs on the device", "");
     }
-    char key[CONV_KEY];
-    conv_cache_key(key, &plan->desc, &planner->place);
-    take(plan, key, best);
+    take(plan, best);
+    if (planner->folder) {
+        char key[CONV_KEY];
+        conv_cache_key(key, &plan->desc, &planner->place);
+        share(plan, key);
+    }
     return US_NN_OK;
 }
 
@@ -201,12 +238,7 @@ void us_conv_plan_destroy(struct us_conv_plan *plan) {
     if (!plan) {
         return;
     }
-    if (plan->made_from) {
-        conv_candidates_finish(plan->made_from);
-        us_nn_free(plan->made_from);
-    } else if (plan->plan) {
-        (void)cudnnBackendDestroyDescriptor(plan->plan);
-    }
+    release(plan);
     us_nn_free(plan);
 }
 

@@ -10,7 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kernels/cuda/conv_cache_internal.h"
 #include "kernels/cuda/conv_candidates_internal.h"
+#include "kernels/nn/memory.h"
 #include "runtime/base/mem.h"
 #include "runtime/base/path.h"
 #include "runtime/base/str.h"
@@ -247,6 +249,52 @@ static void another_gpu_misses(void **state) {
     us_free(folder);
 }
 
+static void the_first_choice_stands(void **state) {
+    (void)state;
+    char *folder = us_path_join(us_test_folder(), "kept");
+    const struct conv_choice first = {.fused = true, .microseconds = 2, .json = us_strdup("{1}")};
+    const struct conv_choice second = {.matmul = true, .json = us_strdup("{2}")};
+    struct conv_choice standing;
+    conv_cache_keep(folder, "key", &first, &standing);
+    assert_null(standing.json);
+    conv_cache_keep(folder, "key", &second, &standing);
+    assert_string_equal(standing.json, "{1}");
+    assert_true(standing.fused && !standing.matmul);
+    us_nn_free(standing.json);
+    char *path = only_file(folder); /* no temporary file is left either */
+    ASSERT_OK(us_write_file(path, "damaged", 7));
+    conv_cache_keep(folder, "key", &second, &standing);
+    assert_null(standing.json);
+    assert_true(conv_cache_read(folder, "key", &standing));
+    assert_string_equal(standing.json, "{2}");
+    us_nn_free(standing.json);
+    conv_cache_forget(folder, "key");
+    assert_false(conv_cache_read(folder, "key", &standing));
+    us_free(first.json);
+    us_free(second.json);
+    us_free(path);
+    us_free(folder);
+}
+
+/* What cuDNN refuses is made again and kept in its place. */
+static void a_plan_that_is_refused_is_made_again(void **state) {
+    (void)state;
+    char *folder = us_path_join(us_test_folder(), "refused");
+    struct us_conv_desc desc = conv(16, 64, 128, 5, 2);
+    const struct conv_place place = {"NVIDIA H200", 132, cudnnGetVersion(), false};
+    const struct conv_choice bad = {.json = us_strdup("{}")};
+    struct conv_choice standing;
+    char key[CONV_KEY];
+    conv_cache_key(key, &desc, &place);
+    conv_cache_keep(folder, key, &bad, &standing);
+    struct us_conv_planner *planner = h200(folder);
+    assert_false(cached(planner, &desc));
+    assert_true(cached(planner, &desc));
+    us_conv_planner_destroy(planner);
+    us_free(bad.json);
+    us_free(folder);
+}
+
 /* All cores at once make what one makes. */
 static void many_plans_at_once(void **state) {
     (void)state;
@@ -312,6 +360,8 @@ int main(void) {
         cmocka_unit_test(what_cannot_be_is_refused),
         cmocka_unit_test(plans_come_back_from_the_folder),
         cmocka_unit_test(another_gpu_misses),
+        cmocka_unit_test(the_first_choice_stands),
+        cmocka_unit_test(a_plan_that_is_refused_is_made_again),
         cmocka_unit_test(many_plans_at_once),
         cmocka_unit_test(damage_is_noticed),
     };
