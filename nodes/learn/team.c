@@ -13,8 +13,14 @@
  * a time. */
 static struct us_team *launched;
 
+void us_team_end_devices(struct us_team *team) {
+    us_nn_comm_destroy(team->devices);
+    team->devices = NULL;
+}
+
 static void team_destroy(struct us_team *team) {
     if (team) {
+        us_team_end_devices(team);
         us_nn_comm_destroy(team->comm);
         us_local_ranks_end(&team->locals);
         us_free(team);
@@ -101,6 +107,7 @@ void us_team_give(struct us_team *team) {
         return;
     }
     us_team_order(team, &(struct us_order){.kind = US_ORDER_END});
+    us_team_end_devices(team); /* as the others do now */
     if (!team->launched) {
         us_team_order(team, &(struct us_order){.kind = US_ORDER_LEAVE});
         team_destroy(team);
@@ -109,7 +116,9 @@ void us_team_give(struct us_team *team) {
 
 struct us_error *us_team_lost(struct us_team *team) {
     char died[128];
-    struct us_error *error = us_fail(US_RETRY, "%s", team->comm->problem);
+    const bool whole = team->comm->calls->whole(team->comm);
+    struct us_error *error = us_fail(
+        US_RETRY, "%s", whole && team->devices ? team->devices->problem : team->comm->problem);
     if (us_local_ranks_died(&team->locals, died, sizeof died)) {
         error->cause = us_fail(US_RETRY, "%s", died);
     }

@@ -15,6 +15,7 @@
 struct us_team {
     struct us_ranks ranks;
     struct us_nn_comm *comm;
+    struct us_nn_comm *devices;   /* among the ranks' GPUs in the training now, or NULL */
     struct us_local_ranks locals; /* started by this process */
     bool launched;                /* by somebody else, for the whole run */
 };
@@ -32,7 +33,10 @@ void us_team_leave(void);
 struct us_error *us_team_take(int wanted, struct us_team **team) US_NODISCARD;
 void us_team_give(struct us_team *team);
 
-/* Why a call of team->comm failed. US_RETRY. */
+/* Ends what us_together_devices made; the trainer that uses it is gone. */
+void us_team_end_devices(struct us_team *team);
+
+/* Why a call of team->comm or team->devices failed. US_RETRY. */
 struct us_error *us_team_lost(struct us_team *team) US_NODISCARD;
 
 /* Processors this rank may use when `local` ranks share the machine. */
@@ -53,8 +57,9 @@ struct us_order {
     uint32_t kind, repeat;
     uint64_t step;
     uint64_t sizes[3];
-    int32_t threads; /* of a training: for each rank; 0: its own share */
-    int32_t unused;
+    int32_t threads;      /* of a training: for each rank; 0: its own share */
+    int32_t device_count; /* of a training: GPUs that rank 0 was given; 0: the CPU */
+    int8_t ordinals[US_NN_COMM_RANKS];
 };
 
 /* Rank 0 gives, the others take. False: the team is lost. */

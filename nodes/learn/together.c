@@ -15,26 +15,6 @@ struct card {
     char device[64];
 };
 
-struct us_error *us_together_split(struct us_team *team, int threads,
-                                   struct us_nn_trainer_config *config) {
-    const int world = team->ranks.world;
-    if (config->batch % world != 0) {
-        return us_error_hint(us_fail(US_FAILED,
-                                     "a batch of %d pairs cannot be split among %d ranks",
-                                     config->batch, world),
-                             "make batch a multiple of the ranks");
-    }
-    config->batch /= world;
-    config->pass = config->pass < config->batch ? config->pass : 0;
-    if (config->pass > 0 && config->batch % config->pass != 0) {
-        return us_fail(US_FAILED, "passes of %d pairs do not divide the %d of each of %d ranks",
-                       config->pass, config->batch, world);
-    }
-    config->threads = threads;
-    config->comm = team->comm;
-    return NULL;
-}
-
 /* The processor's name, as it says itself. */
 static void name_device(char name[64]) {
     char line[512];

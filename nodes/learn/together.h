@@ -20,11 +20,6 @@ struct us_rank_times {
     double computing, waiting;
 };
 
-/* Turns the configuration of a whole training into that of one rank: its part of the batch, its
- * threads. Fails when the batch cannot be split evenly. */
-struct us_error *us_together_split(struct us_team *team, int threads,
-                                   struct us_nn_trainer_config *config) US_NODISCARD;
-
 /* Do all ranks train the same? Digests of parameters and of each side's faces; names the rank that
  * differs. Learns the devices. */
 struct us_error *us_together_agree(struct us_together *together,

@@ -292,14 +292,21 @@ static struct us_nn_loss_weights loss_of(const struct train_params *p, const cha
 }
 
 struct us_error *us_train_config(const struct train_params *p, const struct us_dataset *dataset,
-                                 int threads, int device, struct us_nn_trainer_config *config) {
-    const int size = dataset->size;
+                                 int threads, int device, int ranks,
+                                 struct us_nn_trainer_config *config) {
+    const int size = dataset->size, batch = (int)p->batch / ranks;
+    if (p->batch % ranks != 0) {
+        return us_error_hint(us_fail(US_FAILED,
+                                     "a batch of %lld pairs cannot be split among %d ranks",
+                                     (long long)p->batch, ranks),
+                             "make batch a multiple of the ranks");
+    }
     const bool adam = strcmp(p->optimizer, "adam") == 0;
     *config = (struct us_nn_trainer_config){
         .device = device,
         .arch = arch_of(p, size),
-        .batch = (int)p->batch,
-        .pass = p->pass < p->batch && device == US_NN_CPU ? (int)p->pass : 0,
+        .batch = batch,
+        .pass = p->pass < batch && device == US_NN_CPU ? (int)p->pass : 0,
         .comm_bf16 = strcmp(p->exchange, "bf16") == 0,
         .threads = threads,
         .seed = (uint64_t)p->seed,

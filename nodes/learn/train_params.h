@@ -33,11 +33,12 @@ extern const struct us_param us_train_params[];
 /* Parameters that contradict each other, whatever the crops. */
 struct us_error *us_train_check(const void *params) US_NODISCARD;
 
-/* The trainer's configuration for such faces, on the device of struct us_nn_trainer_config; fails
+/* The configuration of the trainer of one of `ranks` that share a batch, for such faces, on the device
+ * of struct us_nn_trainer_config; fails
  * when no net can be built from it. */
 struct us_error *us_train_config(const struct train_params *params,
                                  const struct us_dataset *dataset, int threads, int device,
-                                 struct us_nn_trainer_config *config) US_NODISCARD;
+                                 int ranks, struct us_nn_trainer_config *config) US_NODISCARD;
 
 /* The ranges of one side's variations in a step (they narrow from settle.after on). */
 struct us_augment_ranges us_train_ranges(const struct train_params *params, enum us_nn_side side,

@@ -4,6 +4,7 @@
 #include "nodes/learn/model_file.h"
 #include "nodes/learn/pack_params.h"
 #include "nodes/learn/together.h"
+#include "nodes/learn/together_device.h"
 #include "nodes/learn/train_batch.h"
 #include "runtime/base/mem.h"
 
@@ -69,12 +70,17 @@ static struct us_error *open_training(struct us_team *team, struct rank_training
     }
     threads = order->threads > 0 ? order->threads : threads;
     threads = threads > 0 ? threads : us_team_threads(&team->ranks);
-    US_TRY(us_train_config(&t->params, &t->sides[0].dataset, threads, US_NN_CPU, &t->config));
-    US_TRY(us_together_split(team, threads, &t->config));
+    const int device = us_together_pick_device(team, order->ordinals, order->device_count);
+    US_TRY(us_train_config(&t->params, &t->sides[0].dataset, threads, device, team->ranks.world,
+                           &t->config));
+    t->config.comm = team->comm;
+    US_TRY(us_together_devices(team, &t->config));
     US_TRY(us_nn_error(us_nn_trainer_create(&t->config, &t->together.trainer), "build the net"));
     US_TRY(us_train_batches_init(&t->batches, t->sides, &t->config));
     t->batches.first = team->ranks.rank * t->config.batch;
     t->together.team = team;
+    US_TRY(us_nn_error(us_train_batches_keep(&t->batches, t->together.trainer),
+                       "give the faces to the device"));
     t->together.averaged = t->config.optimizer.average_decay > 0;
     return us_together_agree(&t->together, t->digests);
 }
@@ -90,11 +96,18 @@ static void close_training(struct rank_training *t) {
 
 static struct us_error *step(struct rank_training *t, const struct us_order *order) {
     struct us_nn_losses losses;
-    const struct us_nn_comm *comm = t->together.team->comm;
+    const struct us_nn_comm *comm = t->config.comm;
     const double start = us_deadline_clock(), waited = comm->exposed_seconds;
-    const struct us_nn_batch *batch =
-        us_train_batches_make(&t->batches, order->step, order->repeat);
-    const enum us_nn_status status = us_nn_trainer_step(t->together.trainer, batch, &losses);
+    enum us_nn_status status;
+    if (t->batches.kept) {
+        struct us_nn_turn turn;
+        us_train_batches_turn(&t->batches, order->step, order->repeat, &turn);
+        status = us_nn_trainer_step_drawn(t->together.trainer, &turn, &losses);
+    } else {
+        status = us_nn_trainer_step(t->together.trainer,
+                                    us_train_batches_make(&t->batches, order->step, order->repeat),
+                                    &losses);
+    }
     if (status == US_NN_LOST) {
         return us_team_lost(t->together.team);
     }
@@ -131,6 +144,7 @@ struct us_error *us_train_rank(struct us_team *team, const struct us_order *firs
         team->comm->calls->abort(team->comm, error->text);
     }
     close_training(t);
+    us_team_end_devices(team);
     us_free(t);
     return error;
 }

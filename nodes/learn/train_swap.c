@@ -120,9 +120,9 @@ static struct us_error *run(struct us_task *task) {
 }
 
 static void needs(const void *params, struct us_needs *needs) {
-    (void)params;
+    const struct train_params *p = params;
     needs->threads = -1;
-    needs->device = US_DEVICE_PREFERRED;
+    needs->device = p->ranks == 1 ? US_DEVICE_PREFERRED : US_DEVICE_ALL;
 }
 
 const struct us_node_type us_node_train_swap = {

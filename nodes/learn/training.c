@@ -36,6 +36,7 @@ static struct us_error *sides_agree(const struct us_dataset *a, const struct us_
 struct us_error *us_training_open(struct us_training *t, struct us_task *task, int source_port,
                                   int destination_port) {
     const int ports[2] = {source_port, destination_port};
+    int ranks;
     *t = (struct us_training){.task = task, .params = us_task_params(task)};
     t->target = (uint64_t)t->params->steps;
     for (int side = 0; side < 2; side++) {
@@ -46,8 +47,9 @@ struct us_error *us_training_open(struct us_training *t, struct us_task *task, i
         US_TRY(us_train_side_init(&t->sides[side]));
     }
     US_TRY(sides_agree(&t->sides[0].dataset, &t->sides[1].dataset));
+    US_TRY(us_training_team_take(t, &ranks));
     US_TRY(us_train_config(t->params, &t->sides[0].dataset, us_task_threads(task),
-                           1 + us_task_device(task), &t->config));
+                           1 + us_task_device(task), ranks, &t->config));
     US_TRY(us_task_workspace(task, &t->folder));
     US_TRY(us_training_team_open(t));
     US_TRY(us_nn_error(us_nn_trainer_create(&t->config, &t->trainer), "build the net"));
@@ -59,12 +61,12 @@ struct us_error *us_training_open(struct us_training *t, struct us_task *task, i
 
 void us_training_close(struct us_training *t, const struct us_error *failed) {
     us_error_free(us_checkpoint_writer_wait(&t->writer));
-    us_training_team_close(t, failed);
     for (int side = 0; side < 2; side++) {
         us_train_side_finish(&t->sides[side]);
     }
     us_train_batches_finish(&t->batches);
     us_nn_trainer_destroy(t->trainer);
+    us_training_team_close(t, failed);
     us_free(t->losses);
     us_free(t->parameters);
     us_str_finish(&t->lines);

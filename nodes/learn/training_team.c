@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "nodes/learn/pack_params.h"
+#include "nodes/learn/together_device.h"
 #include "nodes/learn/training_state.h"
 #include "runtime/base/mem.h"
 
@@ -24,7 +25,12 @@ struct payload {
 static struct us_error *announce(struct us_training *t, const struct payload parts[3],
                                  int threads) {
     struct us_team *team = t->together.team;
+    const int *ordinals;
+    const size_t devices = us_task_devices(t->task, &ordinals);
     struct us_order order = {.kind = US_ORDER_TRAIN, .threads = threads};
+    for (size_t i = 0; i < devices && i < US_NN_COMM_RANKS; i++) {
+        order.ordinals[order.device_count++] = (int8_t)ordinals[i];
+    }
     for (int i = 0; i < 3; i++) {
         order.sizes[i] = parts[i].size;
         t->digests[i] = us_digest_of(parts[i].bytes, parts[i].size);
@@ -58,22 +64,40 @@ static struct us_error *pack_and_announce(struct us_training *t, int threads) {
     return error;
 }
 
-struct us_error *us_training_team_open(struct us_training *t) {
-    const int granted = us_task_threads(t->task), wanted = (int)t->params->ranks;
+/* As many as there are GPUs, and as the batch can be split among. */
+static int ranks_wanted(const struct us_training *t) {
+    const int *ordinals;
+    const size_t devices = us_task_devices(t->task, &ordinals);
+    int wanted = t->params->ranks > 0 ? (int)t->params->ranks : (int)devices;
+    while (t->params->ranks == 0 && wanted > 1 && t->params->batch % wanted != 0) {
+        wanted--;
+    }
+    return wanted;
+}
+
+struct us_error *us_training_team_take(struct us_training *t, int *ranks) {
     struct us_team *team;
-    US_TRY(us_team_take(wanted, &team));
+    US_TRY(us_team_take(ranks_wanted(t), &team));
     t->together = (struct us_together){.team = team};
+    *ranks = team ? team->ranks.world : 1;
+    if (team && team->launched && t->params->ranks > 0 && t->params->ranks != *ranks) {
+        us_task_warn(t->task, "ranks is %d, but %s started %d: those train", (int)t->params->ranks,
+                     team->ranks.launcher, *ranks);
+    }
+    return NULL;
+}
+
+struct us_error *us_training_team_open(struct us_training *t) {
+    struct us_team *team = t->together.team;
     if (!team) {
         return NULL;
     }
-    if (team->launched && wanted > 0 && wanted != team->ranks.world) {
-        us_task_warn(t->task, "ranks is %d, but %s started %d: those train", wanted,
-                     team->ranks.launcher, team->ranks.world);
-    }
-    const int share = granted / team->ranks.world, most = us_team_threads(&team->ranks);
-    const int threads = team->launched ? (granted < most ? granted : most) : share > 1 ? share : 1;
-    US_TRY(us_together_split(team, threads, &t->config));
-    return pack_and_announce(t, team->launched ? 0 : threads);
+    const int granted = us_task_threads(t->task), most = us_team_threads(&team->ranks);
+    const int share = granted / team->ranks.world;
+    t->config.threads = team->launched ? (granted < most ? granted : most) : share > 1 ? share : 1;
+    t->config.comm = team->comm;
+    US_TRY(pack_and_announce(t, team->launched ? 0 : t->config.threads));
+    return us_together_devices(team, &t->config);
 }
 
 struct us_error *us_training_team_agree(struct us_training *t) {
@@ -112,7 +136,7 @@ struct us_error *us_training_team_step(struct us_training *t, uint32_t repeat) {
 }
 
 double us_training_team_waited(const struct us_training *t) {
-    return t->together.team ? t->together.team->comm->exposed_seconds : 0;
+    return t->together.team && t->config.comm ? t->config.comm->exposed_seconds : 0;
 }
 
 void us_training_team_note(struct us_training *t, double seconds, double waited) {
@@ -175,7 +199,7 @@ struct us_error *us_training_team_report(struct us_training *t, struct us_str *l
     const double whole = times[0].computing + times[0].waiting;
     us_str_printf(line, ",\"ranks\":%d,\"comm_wait\":%.4f,\"comm_bytes\":%llu,\"slowest_rank\":%d",
                   team->ranks.world, whole > 0 ? times[0].waiting / whole : 0.0,
-                  (unsigned long long)team->comm->bytes, slow);
+                  (unsigned long long)t->config.comm->bytes, slow);
     us_str_append(line, ",\"rank_seconds\":[");
     for (int r = 0; r < team->ranks.world; r++) {
         us_str_printf(line, "%s%.3f", r ? "," : "", times[r].computing);

@@ -5,12 +5,14 @@
 
 #include "nodes/learn/training.h"
 
-/* Takes the team and hands it parameters and faces; turns training->config into rank 0's part.
- * Before the trainer is made. */
+/* Takes the team, if there is to be one; *ranks share the batch. */
+struct us_error *us_training_team_take(struct us_training *training, int *ranks) US_NODISCARD;
+/* Hands it parameters and faces; training->config, rank 0's part, gets what it does with the
+ * others. Before the trainer is made. */
 struct us_error *us_training_team_open(struct us_training *training) US_NODISCARD;
 /* After it: everybody has the same. */
 struct us_error *us_training_team_agree(struct us_training *training) US_NODISCARD;
-/* `failed`: why this training ends, or NULL. */
+/* After the trainer's end. `failed`: why this training ends, or NULL. */
 void us_training_team_close(struct us_training *training, const struct us_error *failed);
 
 /* The others take over this state. */
