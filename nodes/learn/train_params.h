@@ -33,9 +33,8 @@ extern const struct us_param us_train_params[];
 /* Parameters that contradict each other, whatever the crops. */
 struct us_error *us_train_check(const void *params) US_NODISCARD;
 
-/* The configuration of the trainer of one of `ranks` that share a batch, for such faces, on the device
- * of struct us_nn_trainer_config; fails
- * when no net can be built from it. */
+/* The configuration of the trainer of one of `ranks` that share a batch, for such faces, on the
+ * device of struct us_nn_trainer_config; fails when no net can be built from it. */
 struct us_error *us_train_config(const struct train_params *params,
                                  const struct us_dataset *dataset, int threads, int device,
                                  int ranks, struct us_nn_trainer_config *config) US_NODISCARD;
