@@ -55,8 +55,8 @@ struct nn_tensor *nn_blend(struct nn_net *net, struct nn_tensor *a, struct nn_te
 struct nn_tensor *nn_head(struct nn_net *net, struct nn_tensor *input, int channels, int factor,
                           bool sigmoid);
 
-/* A planar picture as the first layer wants it: nothing but a cast. differentiable: its gradient
- * comes back as floats too. */
+/* Planes as the first layer wants them: colours cast, more channels blocked. differentiable: its
+ * gradient comes back as floats too. */
 struct nn_tensor *nn_input(struct nn_net *net, struct nn_tensor *image, bool differentiable);
 
 #endif

@@ -3,22 +3,28 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "kernels/nn/arch_internal.h"
 #include "kernels/nn/dnnl_internal.h"
 #include "kernels/nn/memory.h"
 
-enum us_nn_status nn_params_init(struct nn_params *params, const struct us_nn_arch *arch) {
-    memset(params, 0, sizeof *params);
+static enum us_nn_status set_up(struct nn_params *params) {
     const dnnl_cpu_isa_t isa = dnnl_get_effective_cpu_isa();
+    memset(params, 0, sizeof *params);
     params->block = (isa & dnnl_cpu_isa_avx512_core) == dnnl_cpu_isa_avx512_core ? 16 : 8;
-    enum us_nn_status status = us_nn_layout_init(&params->layout, arch);
-    if (!status) {
-        status = nn_dnnl(dnnl_engine_create(&params->engine, dnnl_cpu, 0));
-    }
-    if (!status) {
-        status =
-            nn_dnnl(dnnl_stream_create(&params->stream, params->engine, dnnl_stream_default_flags));
-    }
-    return status;
+    const enum us_nn_status status = nn_dnnl(dnnl_engine_create(&params->engine, dnnl_cpu, 0));
+    return status ? status
+                  : nn_dnnl(dnnl_stream_create(&params->stream, params->engine,
+                                               dnnl_stream_default_flags));
+}
+
+enum us_nn_status nn_params_init(struct nn_params *params, const struct us_nn_arch *arch) {
+    const enum us_nn_status status = set_up(params);
+    return status ? status : us_nn_layout_init(&params->layout, arch);
+}
+
+enum us_nn_status nn_params_init_for(struct nn_params *params, const struct nn_graph *graph) {
+    const enum us_nn_status status = set_up(params);
+    return status ? status : nn_layout_of_graph(&params->layout, graph);
 }
 
 void nn_params_finish(struct nn_params *params) {

@@ -46,6 +46,9 @@ struct nn_params {
 };
 
 enum us_nn_status nn_params_init(struct nn_params *params, const struct us_nn_arch *arch);
+/* For the layers of a graph of one's own. */
+struct nn_graph;
+enum us_nn_status nn_params_init_for(struct nn_params *params, const struct nn_graph *graph);
 void nn_params_finish(struct nn_params *params);
 int nn_params_pad(const struct nn_params *params, int channels);
 

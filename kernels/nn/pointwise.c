@@ -146,6 +146,16 @@ void nn_widen(dnnl_data_type_t type, const void *from, float *to, size_t count) 
     TYPED(widen, from, to, count);
 }
 
+void nn_pack(dnnl_data_type_t type, const float *from, void *to,
+             const struct nn_pack_shape *shape) {
+    TYPED(pack, from, to, shape);
+}
+
+void nn_unpack(dnnl_data_type_t type, const void *from, float *to,
+               const struct nn_pack_shape *shape) {
+    TYPED(unpack, from, to, shape);
+}
+
 void nn_head_forward(const float *x, float *image, const struct nn_head_shape *s) {
     const int f = s->factor, used = s->channels * f * f;
     const size_t width = (size_t)(s->w * f), block = (size_t)s->block;

@@ -83,4 +83,12 @@ void nn_copy_channels(dnnl_data_type_t type, const void *x, void *y,
 void nn_cast(dnnl_data_type_t type, const float *from, void *to, size_t count);
 void nn_widen(dnnl_data_type_t type, const void *from, float *to, size_t count);
 
+/* Planes of floats [n][channels][area] to and from blocks [n][padded / block][area][block]. */
+struct nn_pack_shape {
+    int n, channels, padded, area, block;
+};
+void nn_pack(dnnl_data_type_t type, const float *from, void *to, const struct nn_pack_shape *shape);
+void nn_unpack(dnnl_data_type_t type, const void *from, float *to,
+               const struct nn_pack_shape *shape);
+
 #endif

@@ -163,6 +163,39 @@ static void NAME(widen)(const REAL *from, float *to, size_t count) {
     }
 }
 
+/* Planes into blocks of channels, padded with zeros. */
+static void NAME(pack)(const float *from, REAL *to, const struct nn_pack_shape *s) {
+    const int blocks = s->padded / s->block;
+#pragma omp parallel for schedule(static)
+    for (int b = 0; b < s->n * blocks; b++) {
+        const int first = b % blocks * s->block;
+        REAL *out = to + (size_t)b * (size_t)(s->area * s->block);
+        for (int c = 0; c < s->block; c++) {
+            const bool real = first + c < s->channels;
+            const float *in =
+                real ? from + (size_t)(b / blocks * s->channels + first + c) * (size_t)s->area
+                     : NULL;
+            for (int i = 0; i < s->area; i++) {
+                out[i * s->block + c] = PUT(in ? in[i] : 0.0f);
+            }
+        }
+    }
+}
+
+static void NAME(unpack)(const REAL *from, float *to, const struct nn_pack_shape *s) {
+    const int blocks = s->padded / s->block;
+#pragma omp parallel for schedule(static)
+    for (int plane = 0; plane < s->n * s->channels; plane++) {
+        const int c = plane % s->channels;
+        const size_t block = (size_t)(plane / s->channels * blocks + c / s->block);
+        const REAL *in = from + block * (size_t)(s->area * s->block) + c % s->block;
+        float *out = to + (size_t)plane * (size_t)s->area;
+        for (int i = 0; i < s->area; i++) {
+            out[i] = GET(in[i * s->block]);
+        }
+    }
+}
+
 static void NAME(scale)(const REAL *g, float factor, REAL *out, size_t count) {
 #pragma omp parallel for simd schedule(static)
     for (size_t i = 0; i < count; i++) {

@@ -181,18 +181,36 @@ struct nn_tensor *nn_head(struct nn_net *net, struct nn_tensor *input, int chann
     return net->status ? NULL : s->output;
 }
 
+static struct nn_pack_shape pack_shape(const struct nn_net *net, const struct nn_tensor *blocked) {
+    return (struct nn_pack_shape){.n = blocked->n,
+                                  .channels = blocked->c,
+                                  .padded = blocked->padded,
+                                  .area = blocked->h * blocked->w,
+                                  .block = net->params->block};
+}
+
 static enum us_nn_status input_forward(struct nn_net *net, struct nn_op *op) {
     const struct shape_op *s = (struct shape_op *)op;
-    nn_cast(net->type, nn_net_at(net, s->input->value), nn_net_at(net, s->output->value),
-            nn_tensor_elements(s->input));
+    const struct nn_pack_shape shape = pack_shape(net, s->output);
+    const float *from = nn_net_at(net, s->input->value);
+    void *to = nn_net_at(net, s->output->value);
+    if (s->output->format == NN_BLOCKED) {
+        nn_pack(net->type, from, to, &shape);
+    } else {
+        nn_cast(net->type, from, to, nn_tensor_elements(s->input));
+    }
     return US_NN_OK;
 }
 
 static enum us_nn_status input_backward(struct nn_net *net, struct nn_op *op) {
     const struct shape_op *s = (struct shape_op *)op;
-    if (s->input_gradient.buffer >= 0) {
-        nn_widen(net->type, nn_net_at(net, s->output->grads[0]), nn_net_at(net, s->input_gradient),
-                 nn_tensor_elements(s->input));
+    const struct nn_pack_shape shape = pack_shape(net, s->output);
+    const void *from = nn_net_at(net, s->output->grads[0]);
+    float *to = nn_net_at(net, s->input_gradient);
+    if (to && s->output->format == NN_BLOCKED) {
+        nn_unpack(net->type, from, to, &shape);
+    } else if (to) {
+        nn_widen(net->type, from, to, nn_tensor_elements(s->input));
     }
     return US_NN_OK;
 }
@@ -200,13 +218,15 @@ static enum us_nn_status input_backward(struct nn_net *net, struct nn_op *op) {
 static const struct nn_op_type input_type = {NULL, input_forward, input_backward, NULL, 0};
 
 struct nn_tensor *nn_input(struct nn_net *net, struct nn_tensor *image, bool differentiable) {
-    if (image && net->type == dnnl_f32) {
+    const bool colours = image && image->c <= 3; /* which layers take as planes */
+    if (colours && net->type == dnnl_f32) {
         return image;
     }
     struct shape_op *s = begin(net, &input_type, image);
     if (!s) {
         return NULL;
     }
-    s->output = nn_net_tensor(net, NN_PLANAR, image->n, image->c, image->h, image->w, false);
+    s->output = nn_net_tensor(net, colours ? NN_PLANAR : NN_BLOCKED, image->n, image->c, image->h,
+                              image->w, false);
     return end(net, s, differentiable);
 }
