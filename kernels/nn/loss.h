@@ -22,9 +22,12 @@ struct us_nn_loss_weights {
 /* 10, 10, 0, 10, masked. */
 struct us_nn_loss_weights us_nn_loss_usual(void);
 
-/* The weighted terms of one side; total is their sum. */
+/* The weighted terms of one side. adversarial: what its discriminator says of it, and what goes
+ * with that (trainer.h). total is the sum of all of these. judge is that discriminator's own loss
+ * (a coin's is ln 2), no part of the total. */
 struct us_nn_loss_terms {
-    double dssim, square, absolute, mask, total;
+    double dssim, square, absolute, mask, adversarial, total;
+    double judge;
 };
 
 #endif

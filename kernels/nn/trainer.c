@@ -13,6 +13,23 @@ static const struct nn_trainer_type *type_for(int device, const char **why_not) 
     return engine ? engine->trainer : NULL;
 }
 
+static const char *adversary_problem(const struct us_nn_trainer_config *config) {
+    const struct us_nn_adversaries *a = &config->adversaries;
+    if (a->true_face <= 0 && a->gan <= 0) {
+        return NULL;
+    }
+    if (config->device != US_NN_CPU) {
+        return "true_face.power and gan.power are for the CPU only; set them to 0 for a device";
+    }
+    if (a->true_face > 0 && config->arch.family != US_NN_DF) {
+        return "true_face.power is for the architecture df only";
+    }
+    if (a->gan > 0 && (a->gan_dims < 4 || a->gan_dims > 512)) {
+        return "gan.dims is out of range, allowed 4 to 512";
+    }
+    return NULL;
+}
+
 const char *us_nn_trainer_problem(const struct us_nn_trainer_config *config) {
     const char *why_not;
     const struct nn_trainer_type *type = type_for(config->device, &why_not);
@@ -29,6 +46,7 @@ const char *us_nn_trainer_problem(const struct us_nn_trainer_config *config) {
         return "the optimizer is unknown, allowed: adam, adabelief";
     }
     const char *problem = us_nn_arch_problem(&config->arch);
+    problem = problem ? problem : adversary_problem(config);
     return problem ? problem : type->problem(config);
 }
 
@@ -131,6 +149,18 @@ enum us_nn_status us_nn_trainer_write(struct us_nn_trainer *trainer, enum us_nn_
 
 uint64_t us_nn_trainer_arrangement(const struct us_nn_trainer *trainer) {
     return trainer->type->arrangement ? trainer->type->arrangement(trainer) : 0;
+}
+
+size_t us_nn_trainer_judge_count(const struct us_nn_trainer *trainer) {
+    return trainer->type->judge_count ? trainer->type->judge_count(trainer) : 0;
+}
+
+enum us_nn_status us_nn_trainer_read_judges(const struct us_nn_trainer *trainer, float *flat) {
+    return trainer->type->read_judges ? trainer->type->read_judges(trainer, flat) : US_NN_OK;
+}
+
+enum us_nn_status us_nn_trainer_write_judges(struct us_nn_trainer *trainer, const float *flat) {
+    return trainer->type->write_judges ? trainer->type->write_judges(trainer, flat) : US_NN_OK;
 }
 
 uint64_t us_nn_trainer_steps(const struct us_nn_trainer *trainer) {

@@ -27,6 +27,22 @@ struct us_nn_comm; /* kernels/nn/comm.h */
 
 enum { US_NN_CPU = 0 }; /* as a device; others are 1 + a CUDA ordinal */
 
+/* Discriminators that the training is against (discriminator.h); not a part of the model. A step
+ * first makes the gradients of the autoencoder, with the discriminators as they are, and theirs,
+ * with what the autoencoder made as it is; then all are updated, with one optimizer's settings.
+ *
+ * true_face: of the code (df only). The discriminator learns to tell the source's codes from the
+ * destination's; to the loss comes true_face times the cross entropy of the destination's codes
+ * taken for the source's, so that the swap keeps more of the source's face.
+ * gan: of the source's faces inside the matte (as loss.masked says). To the loss come gan times the
+ * cross entropies of the made faces taken for true ones, by patch and by pixel; 1e-6 total
+ * variation; 0.02 mean squared error outside the matte. */
+struct us_nn_adversaries {
+    float true_face, gan; /* 0: none */
+    int gan_patch;        /* pixels that a patch's judgement sees; 0: an eighth of the side */
+    int gan_dims;         /* channels of its widest layer, 4 to 512 */
+};
+
 struct us_nn_trainer_config {
     int device;              /* US_NN_CPU, or 1 + a CUDA ordinal */
     struct us_nn_comm *comm; /* other trainers that this one averages gradients with; borrowed;
@@ -36,6 +52,7 @@ struct us_nn_trainer_config {
     struct us_nn_arch arch;
     struct us_nn_optimizer optimizer;
     struct us_nn_loss_weights loss;
+    struct us_nn_adversaries adversaries;
     int batch;     /* faces of each side in a step, 1 to 256 */
     int pass;      /* of these, computed at once: a divisor of batch; 0: all. Gradients of passes,
                       and of ranks, are summed in one fixed tree: as long as pass, threads and the
@@ -155,6 +172,11 @@ enum us_nn_status us_nn_trainer_write(struct us_nn_trainer *trainer, enum us_nn_
                                       const float *flat);
 /* A number that trainers share whose gradients lie in memory alike, so that they can be added. */
 uint64_t us_nn_trainer_arrangement(const struct us_nn_trainer *trainer);
+/* Floats of state that the discriminators have, 0 without; and that state out and in, bit for bit.
+ * NULL sets it to what create made. */
+size_t us_nn_trainer_judge_count(const struct us_nn_trainer *trainer);
+enum us_nn_status us_nn_trainer_read_judges(const struct us_nn_trainer *trainer, float *flat);
+enum us_nn_status us_nn_trainer_write_judges(struct us_nn_trainer *trainer, const float *flat);
 /* Updates done so far. */
 uint64_t us_nn_trainer_steps(const struct us_nn_trainer *trainer);
 void us_nn_trainer_set_steps(struct us_nn_trainer *trainer, uint64_t steps);

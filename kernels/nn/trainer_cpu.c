@@ -32,6 +32,7 @@ static enum us_nn_status build(struct nn_cpu_trainer *t) {
         return status;
     }
     status = nn_network_init(&t->net, &t->params, &c->arch, true, t->pass, c->bf16);
+    status = status ? status : nn_adversary_init(t);
     return status ? status
                   : nn_network_init(&t->inference, &t->params, &c->arch, false, t->pass, c->bf16);
 }
@@ -46,6 +47,7 @@ static void cpu_destroy(struct us_nn_trainer *trainer) {
     nn_net_finish(&t->net.net);
     nn_net_finish(&t->inference.net);
     nn_loss_finish(&t->loss);
+    nn_adversary_finish(t);
     nn_params_finish(&t->params);
     float *arena[] = {t->weights, t->gradients, t->moment1, t->moment2, t->average};
     for (size_t i = 0; i < sizeof arena / sizeof *arena; i++) {
@@ -85,7 +87,7 @@ static enum us_nn_status cpu_memory(const struct us_nn_trainer_config *config, s
         const size_t all = arenas(t) + (size_t)nn_cpu_partials(config);
         *bytes = sizeof *t + t->params.arena_count * all * sizeof(float) +
                  nn_net_memory(&t->net.net) + nn_net_memory(&t->inference.net) +
-                 (arenas(t) - 1) * rest_bytes(t) + smaller_bytes(t) +
+                 (arenas(t) - 1) * rest_bytes(t) + smaller_bytes(t) + nn_adversary_memory(t) +
                  nn_loss_memory(us_nn_arch_size(&config->arch), t->pass, config->threads);
     }
     cpu_destroy(&t->base);
@@ -151,6 +153,7 @@ static enum us_nn_status cpu_create(const struct us_nn_trainer_config *config,
     status = status ? status : nn_net_bind(&t->net.net, t->weights, t->gradients);
     status = status ? status : nn_net_bind(&t->inference.net, t->weights, NULL);
     status = status ? status : initialise(t);
+    status = status ? status : nn_adversary_allocate(t);
     if (status) {
         cpu_destroy(&t->base);
         return status;
@@ -219,6 +222,12 @@ enum us_nn_status nn_cpu_forward(struct nn_cpu_trainer *t, const struct us_nn_ba
     for (int i = 0; i < identities; i++) {
         const struct us_nn_faces faces = reduced(t, &batch->faces[i]);
         losses->faces[i] = identity_loss(t, i, &faces, gradients);
+    }
+    const enum us_nn_status judged = gradients ? nn_adversary_run(t, batch, losses) : US_NN_OK;
+    if (judged) {
+        return judged;
+    }
+    for (int i = 0; i < identities; i++) {
         losses->total += losses->faces[i].total;
     }
     losses->finite = isfinite(losses->total);
@@ -240,6 +249,7 @@ static enum us_nn_status cpu_update(struct us_nn_trainer *trainer) {
     t->base.steps++;
     us_nn_optimizer_step(&t->base.config.optimizer, &state, t->base.steps, t->square_sum,
                          t->base.config.seed);
+    nn_adversary_update(t);
     return US_NN_OK;
 }
 
@@ -258,6 +268,9 @@ const struct nn_trainer_type nn_cpu_trainer_type = {.problem = cpu_problem,
                                                     .infer = nn_cpu_infer,
                                                     .set_fade = cpu_set_fade,
                                                     .layout = nn_cpu_layout,
+                                                    .judge_count = nn_cpu_judge_count,
+                                                    .read_judges = nn_cpu_read_judges,
+                                                    .write_judges = nn_cpu_write_judges,
                                                     .read = nn_cpu_read,
                                                     .write = nn_cpu_write,
                                                     .arrangement = nn_cpu_arrangement};

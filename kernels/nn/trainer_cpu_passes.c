@@ -135,6 +135,7 @@ static enum us_nn_status run_passes(struct nn_cpu_trainer *t, const struct us_nn
     enum us_nn_status status = US_NN_OK;
     t->sent = t->params.arena_count;
     *losses = (struct us_nn_losses){0};
+    nn_adversary_begin(t);
     for (int pass = 0; pass < count && !status; pass++) {
         const struct us_nn_batch some = faces_of_pass(t, batch, pass);
         status = nn_cpu_forward(t, &some, true, &parts[pass]);
@@ -148,6 +149,9 @@ static enum us_nn_status run_passes(struct nn_cpu_trainer *t, const struct us_nn
             comm->calls->all_reduce(comm, losses->faces, TERMS, US_NN_COMM_F64, NULL);
         }
         status = status ? status : backward(t, pass);
+    }
+    if (!status) {
+        nn_adversary_reduce(t);
     }
     return status;
 }
@@ -170,7 +174,7 @@ enum us_nn_status nn_cpu_gradients(struct us_nn_trainer *trainer, const struct u
     omp_set_num_threads(trainer->config.threads);
     t->square_sum = us_nn_sum_of_squares(t->gradients, t->params.arena_count);
     losses->gradient_norm = sqrt(t->square_sum);
-    losses->finite = isfinite(t->square_sum);
+    losses->finite = nn_adversary_measure(t) && isfinite(t->square_sum);
     return losses->finite ? US_NN_OK : US_NN_NOT_FINITE;
 }
 

@@ -3,6 +3,7 @@
 
 #include "kernels/nn/loss_internal.h"
 #include "kernels/nn/lower_internal.h"
+#include "kernels/nn/trainer_cpu_adversary.h"
 #include "kernels/nn/trainer_type.h"
 
 struct nn_cpu_trainer {
@@ -11,6 +12,7 @@ struct nn_cpu_trainer {
     struct nn_network net;       /* training: every identity's faces */
     struct nn_network inference; /* one batch through one identity's decoder, the same weights */
     struct nn_loss loss;
+    struct nn_adversary adversary;
     float *weights, *gradients, *moment1, *moment2, *average; /* arenas; average may be NULL */
     float *rest[4]; /* flat: parameters, moments and average of layers that this size has not; NULL
                        when it has all */

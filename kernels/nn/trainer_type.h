@@ -41,6 +41,10 @@ struct nn_trainer_type {
                               float *flat);
     enum us_nn_status (*write)(struct us_nn_trainer *trainer, enum us_nn_buffer buffer,
                                const float *flat);
+    /* (optional, all or none) */
+    size_t (*judge_count)(const struct us_nn_trainer *trainer);
+    enum us_nn_status (*read_judges)(const struct us_nn_trainer *trainer, float *flat);
+    enum us_nn_status (*write_judges)(struct us_nn_trainer *trainer, const float *flat);
     uint64_t (*arrangement)(const struct us_nn_trainer *trainer); /* (optional) */
 };
 

@@ -18,6 +18,7 @@ void us_checkpoint_finish(struct us_checkpoint *checkpoint) {
     for (int i = 0; i < US_CHECKPOINT_BUFFERS; i++) {
         us_free(checkpoint->buffers[i]);
     }
+    us_free(checkpoint->judges);
     us_free(checkpoint->losses);
     us_free(checkpoint->lines);
     *checkpoint = (struct us_checkpoint){0};
@@ -47,6 +48,10 @@ static struct us_arrays *describe(const struct us_checkpoint *state, int64_t cou
             us_arrays_add(file, buffer_names[i], US_ARRAY_F32, 1,
                           (int64_t[]){(int64_t)state->count}, state->buffers[i]);
         }
+    }
+    if (state->judges) {
+        us_arrays_add(file, "discriminators", US_ARRAY_F32, 1,
+                      (int64_t[]){(int64_t)state->judge_count}, state->judges);
     }
     us_arrays_add(file, "losses", US_ARRAY_F32, 1, (int64_t[]){2 * (int64_t)state->step},
                   state->losses);
@@ -163,8 +168,9 @@ static struct us_error *read_counters(const struct us_arrays *file, uint64_t ste
     return NULL;
 }
 
-static struct us_error *read_arrays(const struct us_arrays *file, uint64_t step, size_t count,
-                                    int buffers, struct us_checkpoint *state) {
+static struct us_error *read_arrays(const struct us_arrays *file, uint64_t step,
+                                    const struct us_checkpoint_shape *shape,
+                                    struct us_checkpoint *state) {
     const struct us_array *array;
     double times[2];
     US_TRY(read_counters(file, step, state));
@@ -172,10 +178,15 @@ static struct us_error *read_arrays(const struct us_arrays *file, uint64_t step,
     memcpy(times, array->data, sizeof times);
     state->seconds = times[0];
     state->wait_seconds = times[1];
-    state->count = count;
-    for (int i = 0; i < buffers; i++) {
-        US_TRY(copy_array(file, buffer_names[i], US_ARRAY_F32, (int64_t)count,
+    state->count = shape->count;
+    state->judge_count = shape->judge_count;
+    for (int i = 0; i < shape->buffers; i++) {
+        US_TRY(copy_array(file, buffer_names[i], US_ARRAY_F32, (int64_t)shape->count,
                           (void **)&state->buffers[i]));
+    }
+    if (shape->judge_count > 0) {
+        US_TRY(copy_array(file, "discriminators", US_ARRAY_F32, (int64_t)shape->judge_count,
+                          (void **)&state->judges));
     }
     US_TRY(copy_array(file, "losses", US_ARRAY_F32, 2 * (int64_t)step, (void **)&state->losses));
     return copy_array(file, "lines", US_ARRAY_U8, -1, (void **)&state->lines);
@@ -197,7 +208,8 @@ static struct us_error *check_digest(const struct us_checkpoint *state, const ui
     return same ? NULL : us_fail(US_CORRUPT, "its digest differs from its content");
 }
 
-static struct us_error *read_file(const char *path, uint64_t step, size_t count, int buffers,
+static struct us_error *read_file(const char *path, uint64_t step,
+                                  const struct us_checkpoint_shape *shape,
                                   struct us_checkpoint *state) {
     uint8_t *bytes;
     size_t size;
@@ -205,7 +217,7 @@ static struct us_error *read_file(const char *path, uint64_t step, size_t count,
     US_TRY(us_read_file(path, 0, &bytes, &size));
     struct us_error *error = us_arrays_parse(bytes, size, &file);
     if (!error) {
-        error = read_arrays(file, step, count, buffers, state);
+        error = read_arrays(file, step, shape, state);
     }
     if (!error) {
         error = check_digest(state, bytes, size);
@@ -215,7 +227,8 @@ static struct us_error *read_file(const char *path, uint64_t step, size_t count,
     return us_error_wrap(error, "the checkpoint '%s' cannot be used", us_path_name(path));
 }
 
-struct us_error *us_checkpoint_read(const char *folder, uint64_t step, size_t count, int buffers,
+struct us_error *us_checkpoint_read(const char *folder, uint64_t step,
+                                    const struct us_checkpoint_shape *shape,
                                     struct us_checkpoint *checkpoint) {
     struct us_error *error = NULL;
     for (int final = 1; final >= 0; final--) {
@@ -223,7 +236,7 @@ struct us_error *us_checkpoint_read(const char *folder, uint64_t step, size_t co
         if (access(path, F_OK) == 0) {
             us_error_free(error);
             us_checkpoint_finish(checkpoint);
-            error = read_file(path, step, count, buffers, checkpoint);
+            error = read_file(path, step, shape, checkpoint);
             if (!error) {
                 us_free(path);
                 return NULL;

@@ -25,6 +25,8 @@ struct us_checkpoint {
     double seconds, wait_seconds;          /* spent training so far; waiting for data */
     float *buffers[US_CHECKPOINT_BUFFERS]; /* count floats each; [3] may be NULL */
     size_t count;
+    float *judges; /* the discriminators' state, judge_count floats; NULL when there are none */
+    size_t judge_count;
     float *losses; /* two a step: source and destination */
     char *lines;   /* metrics so far, NUL-terminated */
 };
@@ -51,9 +53,16 @@ void us_checkpoint_tidy(const char *folder);
  * missing or empty gives none. */
 void us_checkpoint_list(const char *folder, uint64_t **steps, size_t *count);
 
-/* Reads the checkpoint of a step into a zeroed one. `count` floats and the number of buffers must
- * be as given, else it is damaged. Finish also after an error. */
-struct us_error *us_checkpoint_read(const char *folder, uint64_t step, size_t count, int buffers,
+/* What a checkpoint of a training must have, or it is damaged. */
+struct us_checkpoint_shape {
+    size_t count;       /* floats of a buffer */
+    int buffers;        /* 3, or 4 with an average */
+    size_t judge_count; /* 0: no discriminators */
+};
+
+/* Reads the checkpoint of a step into a zeroed one. Finish also after an error. */
+struct us_error *us_checkpoint_read(const char *folder, uint64_t step,
+                                    const struct us_checkpoint_shape *shape,
                                     struct us_checkpoint *checkpoint) US_NODISCARD;
 
 #endif

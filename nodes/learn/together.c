@@ -82,6 +82,26 @@ static struct us_error *share_buffer(struct us_together *g, enum us_nn_buffer bu
                                          "take over rank 0's state");
 }
 
+static struct us_error *share_judges(struct us_together *g) {
+    struct us_nn_comm *comm = g->team->comm;
+    const size_t count = us_nn_trainer_judge_count(g->trainer);
+    float *flat = count > 0 ? us_try_alloc_pixels(count * sizeof *flat) : NULL;
+    if (!flat) {
+        return count > 0 ? us_fail(US_RETRY, "no memory for %zu weights", count) : NULL;
+    }
+    enum us_nn_status status = US_NN_OK;
+    if (comm->rank == 0) {
+        status = us_nn_trainer_read_judges(g->trainer, flat);
+    }
+    const bool fine = comm->calls->broadcast(comm, flat, count * sizeof *flat, 0, NULL) &&
+                      comm->calls->wait(comm, NULL);
+    if (fine && comm->rank > 0) {
+        status = us_nn_trainer_write_judges(g->trainer, flat);
+    }
+    us_free(flat);
+    return fine ? us_nn_error(status, "share the discriminators' state") : us_team_lost(g->team);
+}
+
 struct us_error *us_together_state(struct us_together *g, uint64_t step) {
     static const enum us_nn_buffer buffers[BUFFERS] = {US_NN_PARAMETERS, US_NN_MOMENT1,
                                                        US_NN_MOMENT2, US_NN_AVERAGE};
@@ -92,6 +112,9 @@ struct us_error *us_together_state(struct us_together *g, uint64_t step) {
         error = share_buffer(g, buffers[i], flat, count);
     }
     us_free(flat);
+    if (!error) {
+        error = share_judges(g);
+    }
     us_nn_trainer_set_steps(g->trainer, step);
     return error;
 }

@@ -124,6 +124,43 @@ const struct us_param us_train_params[] = {
      .number = 60,
      .max = 10000,
      .unit = ""},
+    {.name = "true_face.power",
+     .doc = "Weight of a discriminator that tells the source's codes from the destination's (df "
+            "only): the swap keeps more of the source's face. 0.01 is usual for the last phase.",
+     .type = US_PARAM_DOUBLE,
+     .offset = AT(true_face_power),
+     .number = 0,
+     .max = 1,
+     .unit = "",
+     .neutral = true},
+    {.name = "gan.power",
+     .doc = "Weight of a discriminator that tells made source faces from true ones, by patch and "
+            "by pixel: more detail, for the last phase of a training that has settled. 0.1 is "
+            "usual.",
+     .type = US_PARAM_DOUBLE,
+     .offset = AT(gan_power),
+     .number = 0,
+     .max = 5,
+     .unit = "",
+     .neutral = true},
+    {.name = "gan.patch",
+     .doc = "What a patch's judgement sees; 0: an eighth of the crop.",
+     .type = US_PARAM_INT,
+     .offset = AT(gan_patch),
+     .number = 0,
+     .min = 0,
+     .max = 640,
+     .unit = "px",
+     .neutral = true},
+    {.name = "gan.dims",
+     .doc = "Width of that discriminator: its memory and time grow with the square.",
+     .type = US_PARAM_INT,
+     .offset = AT(gan_dims),
+     .number = 16,
+     .min = 4,
+     .max = 512,
+     .unit = "channels",
+     .neutral = true},
     US_BOOL(P, masked, true, "The image terms of the loss count inside the matte only."),
     US_DOUBLE(P, random_warp, 0.1, 0, 1, "cells",
               "How far the nodes of the random warp of the input move; 0: no warp."),
@@ -316,6 +353,10 @@ struct us_error *us_train_config(const struct train_params *p, const struct us_d
     config->optimizer.rate_dropout = (float)p->lr_dropout;
     config->optimizer.clip_norm = (float)p->clip;
     config->optimizer.average_decay = (float)p->average;
+    config->adversaries = (struct us_nn_adversaries){.true_face = (float)p->true_face_power,
+                                                     .gan = (float)p->gan_power,
+                                                     .gan_patch = (int)p->gan_patch,
+                                                     .gan_dims = (int)p->gan_dims};
     config->loss = loss_of(p, dataset->encoding);
     const char *problem = us_nn_trainer_problem(config);
     if (problem) {

@@ -23,6 +23,8 @@ struct train_params {
     struct us_strings reset;
     double checkpoint_minutes;
     int64_t checkpoint_steps, checkpoint_keep;
+    double true_face_power, gan_power;
+    int64_t gan_patch, gan_dims;
     int64_t guard_window;
     double guard_factor;
     const char *license, *consent;

@@ -86,8 +86,13 @@ static void note_loss(struct us_training *t, const struct us_nn_losses *losses) 
 
 static void print_terms(const char *name, const struct us_nn_loss_terms *terms,
                         struct us_str *out) {
-    us_str_printf(out, ",\"%s\":{\"dssim\":%.6g,\"square\":%.6g,\"absolute\":%.6g,\"mask\":%.6g}",
+    us_str_printf(out, ",\"%s\":{\"dssim\":%.6g,\"square\":%.6g,\"absolute\":%.6g,\"mask\":%.6g",
                   name, terms->dssim, terms->square, terms->absolute, terms->mask);
+    if (terms->judge > 0) {
+        us_str_printf(out, ",\"adversarial\":%.6g,\"discriminator\":%.6g", terms->adversarial,
+                      terms->judge);
+    }
+    us_str_append(out, "}");
 }
 
 static struct us_error *print_line(struct us_training *t, const struct us_nn_losses *losses) {

@@ -48,6 +48,22 @@ static struct us_error *read_buffers(const struct us_training *t, struct us_chec
     return NULL;
 }
 
+static struct us_error *read_judges(const struct us_training *t, struct us_checkpoint *state,
+                                    bool *finite) {
+    state->judge_count = us_nn_trainer_judge_count(t->trainer);
+    if (state->judge_count == 0) {
+        return NULL;
+    }
+    state->judges = us_try_alloc_pixels(state->judge_count * sizeof(float));
+    if (!state->judges) {
+        return us_fail(US_RETRY, "no memory to save %zu weights", state->judge_count);
+    }
+    US_TRY(us_nn_error(us_nn_trainer_read_judges(t->trainer, state->judges),
+                       "read the discriminators' state"));
+    *finite = *finite && all_finite(state->judges, state->judge_count);
+    return NULL;
+}
+
 /* A copy of all that a checkpoint has. */
 static struct us_error *take_state(const struct us_training *t, struct us_checkpoint *state,
                                    bool *finite) {
@@ -60,6 +76,7 @@ static struct us_error *take_state(const struct us_training *t, struct us_checkp
                                     .seconds = t->seconds,
                                     .wait_seconds = t->wait_seconds};
     US_TRY(read_buffers(t, state, finite));
+    US_TRY(read_judges(t, state, finite));
     state->losses = us_try_alloc_pixels(bytes + 1);
     if (!state->losses) {
         return us_fail(US_RETRY, "no memory to save %zu bytes of losses", bytes);
@@ -118,6 +135,8 @@ static struct us_error *adopt(struct us_training *t, struct us_checkpoint *state
         US_TRY(us_nn_error(us_nn_trainer_write(t->trainer, buffers[i], state->buffers[i]),
                            "restore the net's state"));
     }
+    US_TRY(us_nn_error(us_nn_trainer_write_judges(t->trainer, state->judges),
+                       "restore the discriminators' state"));
     us_nn_trainer_set_steps(t->trainer, state->step);
     us_free(t->losses);
     t->losses = state->losses;
@@ -153,6 +172,7 @@ static struct us_error *start_anew(struct us_training *t, const float *init) {
         status = us_nn_trainer_write(t->trainer, buffers[i], values);
     }
     us_free(values);
+    status = status ? status : us_nn_trainer_write_judges(t->trainer, NULL);
     us_nn_trainer_set_steps(t->trainer, 0);
     us_str_clear(&t->lines);
     t->step = t->generation = t->returns = t->trouble = t->returned_to = 0;
@@ -164,8 +184,10 @@ static struct us_error *start_anew(struct us_training *t, const float *init) {
 static struct us_error *try_checkpoint(struct us_training *t, uint64_t step, uint64_t *limit,
                                        bool *adopted) {
     struct us_checkpoint state = {0};
-    const size_t count = us_nn_trainer_layout(t->trainer)->count;
-    struct us_error *error = us_checkpoint_read(t->folder, step, count, buffer_count(t), &state);
+    const struct us_checkpoint_shape shape = {.count = us_nn_trainer_layout(t->trainer)->count,
+                                              .buffers = buffer_count(t),
+                                              .judge_count = us_nn_trainer_judge_count(t->trainer)};
+    struct us_error *error = us_checkpoint_read(t->folder, step, &shape, &state);
     *adopted = false;
     if (error) {
         us_task_warn(t->task, "%s (%s); an older one is used", error->text,

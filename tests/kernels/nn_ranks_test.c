@@ -218,6 +218,26 @@ static void test_ranks_equal_one_large_batch(void **state) {
     finish(again);
 }
 
+/* Theirs are summed over the passes in order, then over the ranks: two of each are alike. */
+static void test_discriminators_learn_from_all_ranks(void **state) {
+    (void)state;
+    struct us_nn_trainer_config config = usual();
+    struct rank one[RANKS], two[RANKS], four[RANKS];
+    config.adversaries = (struct us_nn_adversaries){.true_face = 0.1f, .gan = 0.2f, .gan_dims = 4};
+    config.pass = PAIRS / 2;
+    train(one, 1, 6, &config, 0);
+    train(two, 2, 6, &config, 0);
+    config.pass = PAIRS / 4;
+    train(four, 4, 6, &config, 0);
+    same_bits(&two[0], &one[0]);
+    same_bits(&two[1], &one[0]);
+    same_bits(&four[3], &four[0]);
+    assert_true(worst(&four[0], &one[0]) < 1e-4);
+    finish(one);
+    finish(two);
+    finish(four);
+}
+
 static void test_bf16_gradients_follow(void **state) {
     (void)state;
     struct us_nn_trainer_config config = usual();
@@ -251,6 +271,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_ranks_and_passes_are_one_tree),
         cmocka_unit_test(test_ranks_equal_one_large_batch),
+        cmocka_unit_test(test_discriminators_learn_from_all_ranks),
         cmocka_unit_test(test_bf16_gradients_follow),
         cmocka_unit_test(test_not_finite_on_one_rank),
     };
