@@ -99,7 +99,7 @@ static struct us_nn_batch faces_of_pass(const struct nn_cpu_trainer *t,
 
 /* The losses of the passes, added up in the tree of their gradients. */
 static void add_up(const struct us_nn_losses *parts, int count, struct us_nn_losses *losses) {
-    const double *terms[PASSES];
+    const double *terms[PASSES] = {NULL};
     for (int i = 0; i < count; i++) {
         terms[i] = (const double *)parts[i].faces;
     }

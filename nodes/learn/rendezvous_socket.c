@@ -19,15 +19,12 @@ bool us_is_loopback(const char *address) {
 
 void us_address_text(const struct sockaddr_storage *address, socklen_t length, char *text,
                      size_t size) {
-    const char *mapped = "::ffff:";
-    text[0] = '\0';
-    if (getnameinfo((const struct sockaddr *)address, length, text, (socklen_t)size, NULL, 0,
-                    NI_NUMERICHOST) != 0) {
-        snprintf(text, size, "unknown");
-    }
-    if (strncmp(text, mapped, strlen(mapped)) == 0) {
-        memmove(text, text + strlen(mapped), strlen(text + strlen(mapped)) + 1);
-    }
+    static const char mapped[] = "::ffff:"; /* IPv4 at a socket of IPv6 */
+    char name[NI_MAXHOST] = "unknown";
+    (void)getnameinfo((const struct sockaddr *)address, length, name, sizeof name, NULL, 0,
+                      NI_NUMERICHOST);
+    const bool is_mapped = strncmp(name, mapped, sizeof mapped - 1) == 0;
+    snprintf(text, size, "%s", is_mapped ? name + sizeof mapped - 1 : name);
 }
 
 int us_socket_port(int socket) {

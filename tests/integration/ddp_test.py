@@ -31,6 +31,7 @@ def cache_of(name):
 def start(name, ranks, *settings, env=None, words=("run", graph), threads=None):
     values = [w for s in (f"out={scratch / 'out' / name}", f"ranks={ranks}", *settings) for w in ("-p", s)]
     return subprocess.Popen(p.command(*words, *values, "--threads", threads or max(ranks, 1)), text=True,
+                            start_new_session=True,
                             env={**p.environment(cache_of(name)), **(env or {})},
                             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
 
@@ -116,6 +117,14 @@ p.check("rank 1 is gone" in said and "was ended by signal 9" in said and "goes o
 finish(start("killed", 1, *often))
 p.check(model("killed") == model("short"), "killed and gone on with 1 rank: another model")
 
+# Stopped from the terminal, whose signal reaches all ranks: rank 0 saves, and the others end with it.
+victim = start("stopped", 2, "save=10", "steps=100000")
+wait_for(lambda: checkpoint("stopped") and len(children(victim)) == 1, "a checkpoint")
+left = children(victim)
+os.killpg(victim.pid, signal.SIGINT)
+finish(victim, 130)
+wait_for(lambda: not any(alive(c) for c in left), "rank 1 to end", 5)
+
 # Rank 0 killed, rank 1 stopped: the others say so and end.
 victim = start("orphans", 3, "batch=12", "save=10")
 wait_for(lambda: checkpoint("orphans") and len(children(victim)) == 2, "a checkpoint")
@@ -157,6 +166,8 @@ def launch(name, world, *settings, missing=(), port=None, key=None, seconds="1.5
 for process in launch("launched", 2, *often, seconds="20").values():
     finish(process)
 p.check(model("launched") == model("short"), "launched: another model")
+for process in launch("launched", 2, *often, seconds="20").values():
+    finish(process)  # nothing is left to train
 
 begun = time.monotonic()
 late = launch("late", 3, missing=(2,))
