@@ -64,18 +64,19 @@ static __global__ void keep_row(struct us_view plane, struct us_view weight, str
 static __global__ void find_median(struct sift sift, double *deviation) {
     __shared__ uint32_t counts[GRID_THREADS];
     __shared__ uint32_t below;
+    const uint32_t me = threadIdx.x;
     uint32_t total = sift.rows[sift.pairs];
     uint32_t kept = (uint32_t)((total + sift.stride - 1) / sift.stride), found = 0;
     for (int bit = 30; bit >= 0; bit--) {
         uint32_t candidate = found | 1u << bit, mine = 0;
-        for (uint32_t i = threadIdx.x; i < kept; i += GRID_THREADS) {
+        for (uint32_t i = me; i < kept; i += GRID_THREADS) {
             uint32_t bits;
             memcpy(&bits, &sift.kept[i], sizeof bits);
             mine += bits < candidate;
         }
-        counts[threadIdx.x] = mine;
+        counts[me] = mine;
         __syncthreads();
-        if (threadIdx.x == 0) {
+        if (me == 0) {
             below = 0;
             for (int i = 0; i < GRID_THREADS; i++) {
                 below += counts[i];
@@ -85,7 +86,7 @@ static __global__ void find_median(struct sift sift, double *deviation) {
         found = below <= kept / 2 ? candidate : found;
         __syncthreads();
     }
-    if (threadIdx.x == 0) {
+    if (me == 0) {
         float median;
         memcpy(&median, &found, sizeof median);
         *deviation = kept < FEWEST_SAMPLES ? 0.0 : (double)median / 0.6745;
