@@ -164,6 +164,7 @@ enum us_nn_status nn_cpu_gradients(struct us_nn_trainer *trainer, const struct u
     const enum us_nn_status status = run_passes(t, batch, losses);
     if (comm && status) {
         comm->calls->abort(comm, us_nn_status_text(status));
+        (void)comm->calls->wait(comm, NULL); /* until it touches no buffer any more */
     } else if (comm && !comm->calls->wait(comm, NULL)) {
         return US_NN_LOST;
     }
