@@ -24,6 +24,9 @@ static const char *adversary_problem(const struct us_nn_trainer_config *config) 
     if (a->true_face > 0 && config->arch.family != US_NN_DF) {
         return "true_face.power is for the architecture df only";
     }
+    if (a->gan > 0 && config->arch.family == US_NN_COMB) {
+        return "gan.power is for the architectures df and liae only";
+    }
     if (a->gan > 0 && (a->gan_dims < 4 || a->gan_dims > 512)) {
         return "gan.dims is out of range, allowed 4 to 512";
     }

@@ -19,12 +19,22 @@ static bool ends_entry(struct us_task *task, int port, size_t index) {
            us_task_input_entry(task, port, index + 1) != us_task_input_entry(task, port, index);
 }
 
-static struct us_error *add_all(struct us_task *task, int port, int64_t holdout,
-                                struct us_dataset *dataset) {
+size_t us_dataset_entries(struct us_task *task, int port) {
+    const size_t count = us_task_input_count(task, port);
+    return count > 0 ? us_task_input_entry(task, port, count - 1) + 1 : 0;
+}
+
+/* How many inputs were of that entry. */
+static struct us_error *add_all(struct us_task *task, int port, size_t entry, int64_t holdout,
+                                struct us_dataset *dataset, size_t *used) {
     const size_t count = us_task_input_count(task, port);
     size_t first = 0; /* where the faces of this list entry begin */
     for (size_t i = 0; i < count; i++) {
         bool is_crop;
+        if (entry != US_ALL_ENTRIES && us_task_input_entry(task, port, i) != entry) {
+            continue;
+        }
+        ++*used;
         US_TRY(us_task_progress(task, -1));
         US_TRY(add_value(task, port, i, dataset, &is_crop));
         if (!ends_entry(task, port, i)) {
@@ -40,8 +50,13 @@ static struct us_error *add_all(struct us_task *task, int port, int64_t holdout,
 
 struct us_error *us_dataset_gather(struct us_task *task, int port, int64_t holdout,
                                    struct us_dataset *dataset) {
-    US_TRY(add_all(task, port, holdout, dataset));
-    const size_t count = us_task_input_count(task, port);
+    return us_dataset_gather_entry(task, port, US_ALL_ENTRIES, holdout, dataset);
+}
+
+struct us_error *us_dataset_gather_entry(struct us_task *task, int port, size_t entry,
+                                         int64_t holdout, struct us_dataset *dataset) {
+    size_t count = 0;
+    US_TRY(add_all(task, port, entry, holdout, dataset, &count));
     if (dataset->count == 0) {
         return us_error_hint(
             us_fail(US_FAILED, "no face in any of the %zu crops", count),

@@ -11,4 +11,11 @@
 struct us_error *us_dataset_gather(struct us_task *task, int port, int64_t holdout,
                                    struct us_dataset *dataset) US_NODISCARD;
 
+#define US_ALL_ENTRIES SIZE_MAX
+/* The same of one list entry. */
+struct us_error *us_dataset_gather_entry(struct us_task *task, int port, size_t entry,
+                                         int64_t holdout, struct us_dataset *dataset) US_NODISCARD;
+/* How many list entries a port has. */
+size_t us_dataset_entries(struct us_task *task, int port);
+
 #endif

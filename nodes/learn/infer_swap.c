@@ -12,15 +12,15 @@ struct infer_params {
     const char *as, *mask;
 };
 
-static const char *const ways[] = {"swap", "source", "destination", NULL};
 static const char *const masks[] = {"learned", "landmarks", "product", NULL};
 static const char *const colours[3] = {"R", "G", "B"};
 
 #define PARAMS struct infer_params
 static const struct us_param params[] = {
-    US_CHOICE(PARAMS, as, "swap", ways,
-              "Whose decoder draws the face: swap and source are the source's, destination is the "
-              "destination's (a reconstruction, to judge the model by)."),
+    US_STRING(PARAMS, as, "swap",
+              "Who is drawn: swap and source are the source, destination is the destination (a "
+              "reconstruction, to judge the model by), other1 to other6 the further persons of a "
+              "comb."),
     US_CHOICE(PARAMS, mask, "product", masks,
               "The matte: what the model learned, the crop's own from the landmarks, or their "
               "product."),
@@ -40,6 +40,32 @@ static const struct us_port outputs[] = {
             "and place as the crop's.",
      .data = US_IMAGE},
     {.name = NULL}};
+
+/* The identity of a name: source 0, destination 1, other1 2 ...; -1: none. */
+static int identity_of(const char *as) {
+    const bool other = strncmp(as, "other", 5) == 0 && as[5] >= '1' &&
+                       as[5] <= '0' + US_NN_IDENTITIES - 2 && !as[6];
+    return strcmp(as, "swap") == 0 || strcmp(as, "source") == 0 ? US_NN_SOURCE
+           : strcmp(as, "destination") == 0                     ? US_NN_DESTINATION
+           : other                                              ? as[5] - '0' + 1
+                                                                : -1;
+}
+
+static struct us_error *check(const void *values) {
+    const struct infer_params *p = values;
+    return identity_of(p->as) < 0
+               ? us_fail(US_USAGE,
+                         "as is '%s', allowed are swap, source, destination and other1 to other%d",
+                         p->as, US_NN_IDENTITIES - 2)
+               : NULL;
+}
+
+static struct us_error *check_identity(const struct us_swap_model *model, const char *as) {
+    const int identities = us_nn_arch_identities(&model->arch);
+    return identity_of(as) < identities
+               ? NULL
+               : us_fail(US_FAILED, "as is '%s', but the model has %d identities", as, identities);
+}
 
 static struct us_error *check_fit(const struct us_swap_model *model, const struct us_image *crop,
                                   const struct us_crop_info *info) {
@@ -116,10 +142,10 @@ static struct us_error *draw(struct us_task *task, struct us_prepared_model *mod
     const int size = us_prepared_model_about(model)->arch.resolution;
     const size_t area = (size_t)size * (size_t)size;
     float *drawn = memory + 3 * area, *matte = memory + 6 * area;
-    const bool destination = strcmp(p->as, "destination") == 0;
+    US_TRY(check_identity(us_prepared_model_about(model), p->as));
     US_TRY(read_faces(crop, size, memory));
-    US_TRY(us_prepared_model_infer(model, destination ? US_NN_DESTINATION : US_NN_SOURCE, memory,
-                                   drawn, matte));
+    US_TRY(
+        us_prepared_model_infer(model, (enum us_nn_side)identity_of(p->as), memory, drawn, matte));
     US_TRY(combine(crop, p->mask, size, matte));
     struct us_image *image = NULL;
     struct us_error *error = make_image(crop, size, drawn, matte, &image);
@@ -200,6 +226,7 @@ const struct us_node_type us_node_infer_swap = {
     .params = params,
     .params_size = sizeof(PARAMS),
     .per_frame = true,
+    .check = check,
     .needs = needs,
     .run = run,
 };

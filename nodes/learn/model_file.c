@@ -27,8 +27,13 @@ struct us_error *us_nn_error(enum us_nn_status status, const char *doing) {
 const char *us_swap_model_text(const struct us_swap_model *model) {
     static _Thread_local char text[160];
     const struct us_nn_arch *a = &model->arch;
-    snprintf(text, sizeof text, "%s %d px, dims %d/%d/%d/%d, %s, %s", us_nn_arch_name(a),
-             a->resolution, a->ae_dims, a->e_dims, a->d_dims, a->d_mask_dims, model->coverage,
+    char comb[64] = "";
+    if (a->family == US_NN_COMB) {
+        snprintf(comb, sizeof comb, "%d identities, grown to %d px, ", a->identities,
+                 us_nn_arch_size(a));
+    }
+    snprintf(text, sizeof text, "%s %d px, dims %d/%d/%d/%d, %s%s, %s", us_nn_arch_name(a),
+             a->resolution, a->ae_dims, a->e_dims, a->d_dims, a->d_mask_dims, comb, model->coverage,
              model->encoding);
     return text;
 }
@@ -42,6 +47,11 @@ static void print_metadata(const struct us_swap_model *model, struct us_arrays *
     us_arrays_set_int(file, "e_dims", model->arch.e_dims);
     us_arrays_set_int(file, "d_dims", model->arch.d_dims);
     us_arrays_set_int(file, "mask_dims", model->arch.d_mask_dims);
+    if (model->arch.family == US_NN_COMB) {
+        us_arrays_set_int(file, "identities", model->arch.identities);
+        us_arrays_set_int(file, "grown_to", us_nn_arch_size(&model->arch));
+        us_arrays_set_number(file, "fade", model->arch.fading ? (double)model->arch.fade : 1);
+    }
     us_arrays_set_text(file, "encoding", model->encoding);
     us_arrays_set_text(file, "coverage", model->coverage);
     us_arrays_set_int(file, "steps", (int64_t)model->steps);
@@ -88,19 +98,36 @@ static struct us_error *need_text(const struct us_arrays *file, const char *key,
     return NULL;
 }
 
+/* What only a comb has. */
+static struct us_error *read_growth(const struct us_arrays *file, struct us_nn_arch *arch) {
+    double fade;
+    US_TRY(need_int(file, "identities", &arch->identities));
+    US_TRY(need_int(file, "grown_to", &arch->size));
+    if (!us_arrays_number(file, "fade", &fade) || !(fade >= 0 && fade <= 1)) {
+        return us_fail(US_CORRUPT, "its metadata has no usable 'fade'");
+    }
+    arch->fading = fade < 1;
+    arch->fade = arch->fading ? (float)fade : 0;
+    return NULL;
+}
+
 static struct us_error *read_arch(const struct us_arrays *file, struct us_nn_arch *arch) {
     char name[32];
     US_TRY(need_text(file, "architecture", name, sizeof name));
     if (!us_nn_arch_parse(name, arch)) {
-        return us_fail(US_CORRUPT,
-                       "its architecture is '%s', allowed are df and liae with letters of udtc",
-                       name);
+        return us_fail(
+            US_CORRUPT,
+            "its architecture is '%s', allowed are df and liae, with letters of udtc, and comb",
+            name);
     }
     US_TRY(need_int(file, "resolution", &arch->resolution));
     US_TRY(need_int(file, "ae_dims", &arch->ae_dims));
     US_TRY(need_int(file, "e_dims", &arch->e_dims));
     US_TRY(need_int(file, "d_dims", &arch->d_dims));
     US_TRY(need_int(file, "mask_dims", &arch->d_mask_dims));
+    if (arch->family == US_NN_COMB) {
+        US_TRY(read_growth(file, arch));
+    }
     const char *problem = us_nn_arch_problem(arch);
     return problem ? us_fail(US_CORRUPT, "its architecture cannot be built: %s", problem) : NULL;
 }

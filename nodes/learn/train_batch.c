@@ -49,18 +49,24 @@ static struct us_nn_faces lay_out(const struct us_train_batches *b, struct us_tr
         .inputs = inputs, .targets = targets, .masks = masks, .priorities = priorities};
 }
 
+/* Of inputs, targets, masks and priorities. */
+static size_t planes(const struct us_train_batches *b) {
+    return 8 * (size_t)b->batch * (size_t)b->identities;
+}
+
 static struct us_error *init_slot(const struct us_train_batches *b, struct us_train_slot *slot) {
     const size_t area = (size_t)b->size * (size_t)b->size, n = (size_t)b->batch;
     const size_t scratch = (size_t)b->threads * us_augment_scratch(b->size);
     us_free(slot->jobs);
-    slot->jobs = us_calloc(2 * n, sizeof *slot->jobs);
-    slot->memory = us_try_alloc_pixels((16 * area * n + scratch) * sizeof(float));
+    slot->jobs = us_calloc((size_t)b->identities * n, sizeof *slot->jobs);
+    slot->memory = us_try_alloc_pixels((planes(b) * area + scratch) * sizeof(float));
     if (!slot->memory) {
-        return us_fail(US_RETRY, "no memory for batches of %d pairs", b->batch);
+        return us_fail(US_RETRY, "no memory for batches of %d faces of each identity", b->batch);
     }
     float *memory = slot->memory;
-    slot->made.faces[US_NN_SOURCE] = lay_out(b, slot, 0, &memory);
-    slot->made.faces[US_NN_DESTINATION] = lay_out(b, slot, 1, &memory);
+    for (int i = 0; i < b->identities; i++) {
+        slot->made.faces[i] = lay_out(b, slot, i, &memory);
+    }
     return NULL;
 }
 
@@ -68,6 +74,7 @@ struct us_error *us_train_batches_init(struct us_train_batches *batches,
                                        struct us_train_side *sides,
                                        const struct us_nn_trainer_config *config) {
     *batches = (struct us_train_batches){.sides = sides,
+                                         .identities = us_nn_arch_identities(&config->arch),
                                          .batch = config->batch,
                                          .size = config->arch.resolution,
                                          .threads = config->threads,
@@ -92,13 +99,13 @@ void us_train_batches_finish(struct us_train_batches *batches) {
 }
 
 static uint32_t stream_of(uint32_t repeat, uint32_t side) {
-    return STREAM_AUGMENT + 2 * repeat + side;
+    return STREAM_AUGMENT + 2 * repeat + side % 2 + (side / 2 << 16);
 }
 
 void us_train_batches_turn(const struct us_train_batches *b, uint64_t step, uint32_t repeat,
                            struct us_nn_turn *turn) {
     *turn = (struct us_nn_turn){.step = step, .first_slot = (uint32_t)b->first};
-    for (uint32_t side = 0; side < 2; side++) {
+    for (uint32_t side = 0; side < (uint32_t)b->identities; side++) {
         turn->streams[side] = stream_of(repeat, side);
         turn->ranges[side] = us_train_ranges(b->sides[side].params, (enum us_nn_side)side, step);
     }
@@ -122,8 +129,10 @@ static enum us_nn_status keep_side(const struct us_train_side *side, struct us_n
 }
 
 enum us_nn_status us_train_batches_keep(struct us_train_batches *b, struct us_nn_trainer *trainer) {
-    enum us_nn_status status = keep_side(&b->sides[0], trainer, 0);
-    status = status ? status : keep_side(&b->sides[1], trainer, 1);
+    enum us_nn_status status = US_NN_OK;
+    for (int i = 0; i < b->identities && !status; i++) {
+        status = keep_side(&b->sides[i], trainer, i);
+    }
     b->kept = !status;
     return status == US_NN_UNSUPPORTED ? US_NN_OK : status;
 }
@@ -145,13 +154,13 @@ static void draw(const struct us_train_batches *b, struct us_train_slot *slot, u
 }
 
 static void make(const struct us_train_batches *b, struct us_train_slot *slot) {
-    const size_t area = (size_t)b->size * (size_t)b->size, n = (size_t)b->batch;
-    const int faces = 2 * b->batch;
+    const size_t area = (size_t)b->size * (size_t)b->size;
+    const int faces = b->identities * b->batch;
 #pragma omp parallel for num_threads(b->threads) schedule(static)
     for (int i = 0; i < faces; i++) {
         draw(b, slot, (uint32_t)(i / b->batch), (uint32_t)(i % b->batch));
     }
-    us_augment_run(slot->jobs, 2 * n, b->size, b->threads, slot->memory + 16 * area * n);
+    us_augment_run(slot->jobs, (size_t)faces, b->size, b->threads, slot->memory + planes(b) * area);
 }
 
 static void *make_ahead(void *data) {

@@ -1,4 +1,4 @@
-/* Batches for the trainer: faces of both sides, picked and varied as functions of the step. */
+/* Batches for the trainer: faces of all identities, picked and varied as functions of the step. */
 #ifndef US_NODES_LEARN_TRAIN_BATCH_H
 #define US_NODES_LEARN_TRAIN_BATCH_H
 
@@ -16,17 +16,17 @@ struct us_train_side {
 
 /* One batch being made or made. */
 struct us_train_slot {
-    struct us_augment_job *jobs; /* 2 * batch */
-    float *memory;        /* inputs, targets, masks and priorities of both sides, then scratch */
-    float *priorities[2]; /* in memory */
+    struct us_augment_job *jobs; /* identities x batch */
+    float *memory; /* inputs, targets, masks and priorities of all sides, then scratch */
+    float *priorities[US_NN_IDENTITIES]; /* in memory */
     struct us_nn_batch made;
     uint64_t step;
     uint32_t repeat;
 };
 
 struct us_train_batches {
-    struct us_train_side *sides; /* 2, borrowed */
-    int batch, size, threads;
+    struct us_train_side *sides; /* one an identity, borrowed */
+    int identities, batch, size, threads;
     int first; /* slot of the whole batch that this process's begins at */
     uint64_t seed;
     struct us_train_slot slots[2];

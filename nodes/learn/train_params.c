@@ -6,7 +6,7 @@
 #include "kernels/nn/comm.h"
 #include "nodes/learn/loss_guard.h"
 
-static const char *const archs[] = {"df", "liae", NULL};
+static const char *const archs[] = {"df", "liae", "comb", NULL};
 static const char *const optimizers[] = {"adabelief", "adam", NULL};
 static const char *const precisions[] = {"f32", "bf16", NULL};
 static const char *const exchanges[] = {"f32", "bf16", NULL};
@@ -19,14 +19,35 @@ const struct us_param us_train_params[] = {
     US_CHOICE(P, arch, "df", archs,
               "Architecture: df has one encoder and a decoder each, and keeps the likeness; liae "
               "has one decoder and mixes what two codes say, and follows light and expression of "
-              "the destination more."),
-    US_STRING(P, options, "ud",
-              "Letters: u for more likeness (a normed code), d for double resolution at the same "
-              "cost, t for a deeper net, c for x cos x as activation; \"\" for none."),
+              "the destination more; comb has a decoder for each of two and more identities, and "
+              "grows from small faces to large ones."),
+    US_STRING(
+        P, options, "ud",
+        "Letters: u for more likeness (a normed code), d for double resolution at the same "
+        "cost, t for a deeper net, c for x cos x as activation; \"\" for none. comb has none."),
     US_INT(P, ae_dims, 64, 4, 1024, "channels", "Width of the code between encoder and decoders."),
-    US_INT(P, e_dims, 32, 4, 256, "channels", "Width of the encoder."),
-    US_INT(P, d_dims, 32, 4, 256, "channels", "Width of the decoders."),
+    US_INT(P, e_dims, 32, 4, 1024, "channels", "Width of the encoder."),
+    US_INT(P, d_dims, 32, 4, 1024, "channels", "Width of the decoders."),
     US_INT(P, mask_dims, 12, 4, 256, "channels", "Width of the decoders' mask branch."),
+    {.name = "grow.start",
+     .doc = "comb: the size it begins at, a power of two.",
+     .type = US_PARAM_INT,
+     .offset = AT(grow_start),
+     .number = 16,
+     .min = 4,
+     .max = 1024,
+     .unit = "px",
+     .neutral = true},
+    {.name = "grow.steps",
+     .doc = "comb: steps at each size before it doubles; in the first half of them the new size "
+            "fades in.",
+     .type = US_PARAM_INT,
+     .offset = AT(grow_steps),
+     .number = 5000,
+     .min = 2,
+     .max = 100000000,
+     .unit = "steps",
+     .neutral = true},
     US_INT(P, batch, 4, 1, 256, "pairs", "Faces of each person in a step, of all ranks together."),
     {.name = "ranks",
      .doc =
@@ -197,7 +218,8 @@ const struct us_param us_train_params[] = {
            "Data sets come with their own."),
     US_STRINGS(P, reset,
                "Parts of the model at `init_from` that start again: encoder, inter, decoder_src, "
-               "decoder_dst; with liae encoder, inter_AB, inter_B, decoder."),
+               "decoder_dst; with liae encoder, inter_AB, inter_B, decoder; with comb encoder, "
+               "decoder_src, decoder_dst, decoder_other1 and so on."),
     {.name = "checkpoint.minutes",
      .doc = "Saves the training this often, and with it preview.png, curve.png and metrics.jsonl, "
             "to look at while it goes on; 0: not by the clock.",
@@ -258,21 +280,45 @@ static struct us_error *check_options(const char *options) {
 }
 
 /* The parts of an architecture that can start again, as the first words of their layers. */
+static const struct {
+    const char *arch, *parts[US_NN_IDENTITIES + 2], *said;
+} resets[] = {{"df",
+               {"encoder", "inter", "decoder_src", "decoder_dst"},
+               "encoder, inter, decoder_src and decoder_dst"},
+              {"liae",
+               {"encoder", "inter_AB", "inter_B", "decoder"},
+               "encoder, inter_AB, inter_B and decoder"},
+              {"comb",
+               {"encoder", "decoder_src", "decoder_dst", "decoder_other1", "decoder_other2",
+                "decoder_other3", "decoder_other4", "decoder_other5", "decoder_other6"},
+               "encoder, decoder_src, decoder_dst and decoder_other1 to decoder_other6"}};
+
 static struct us_error *check_reset(const struct train_params *p) {
-    static const char *const df[] = {"encoder", "inter", "decoder_src", "decoder_dst", NULL};
-    static const char *const liae[] = {"encoder", "inter_AB", "inter_B", "decoder", NULL};
-    const bool is_df = strcmp(p->arch, "df") == 0;
+    size_t row = 0;
+    while (strcmp(resets[row].arch, p->arch) != 0) {
+        row++;
+    }
     for (size_t i = 0; i < p->reset.count; i++) {
         bool known = false;
-        for (const char *const *part = is_df ? df : liae; *part; part++) {
+        for (const char *const *part = resets[row].parts; *part; part++) {
             known |= strcmp(p->reset.items[i], *part) == 0;
         }
         if (!known) {
             return us_fail(US_USAGE, "reset names '%s', allowed with %s are %s", p->reset.items[i],
-                           p->arch,
-                           is_df ? "encoder, inter, decoder_src and decoder_dst"
-                                 : "encoder, inter_AB, inter_B and decoder");
+                           p->arch, resets[row].said);
         }
+    }
+    return NULL;
+}
+
+static struct us_error *check_growth(const struct train_params *p) {
+    if (p->grow_start & (p->grow_start - 1)) {
+        return us_fail(US_USAGE, "grow.start is %lld, allowed are powers of two",
+                       (long long)p->grow_start);
+    }
+    if (strcmp(p->arch, "comb") == 0 && strcmp(p->options, "") != 0 &&
+        strcmp(p->options, "ud") != 0) {
+        return us_fail(US_USAGE, "options is '%s', but comb has none", p->options);
     }
     return NULL;
 }
@@ -281,6 +327,7 @@ struct us_error *us_train_check(const void *params) {
     const struct train_params *p = params;
     US_TRY(check_options(p->options));
     US_TRY(check_reset(p));
+    US_TRY(check_growth(p));
     if (p->dssim_weight + p->square_weight + p->absolute_weight <= 0) {
         return us_fail(US_USAGE, "loss.dssim, loss.square and loss.absolute are all 0");
     }
@@ -302,17 +349,22 @@ struct us_error *us_train_check(const void *params) {
     return NULL;
 }
 
-static struct us_nn_arch arch_of(const struct train_params *p, int size) {
-    return (struct us_nn_arch){.family = strcmp(p->arch, "liae") == 0 ? US_NN_LIAE : US_NN_DF,
-                               .likeness = strchr(p->options, 'u') != NULL,
-                               .doubled = strchr(p->options, 'd') != NULL,
-                               .deeper = strchr(p->options, 't') != NULL,
-                               .cosine = strchr(p->options, 'c') != NULL,
-                               .resolution = size,
-                               .ae_dims = (int)p->ae_dims,
-                               .e_dims = (int)p->e_dims,
-                               .d_dims = (int)p->d_dims,
-                               .d_mask_dims = (int)p->mask_dims};
+static struct us_nn_arch arch_of(const struct train_params *p, int size, int identities) {
+    struct us_nn_arch arch = {.family = US_NN_COMB,
+                              .resolution = size,
+                              .ae_dims = (int)p->ae_dims,
+                              .e_dims = (int)p->e_dims,
+                              .d_dims = (int)p->d_dims,
+                              .d_mask_dims = (int)p->mask_dims,
+                              .identities = identities};
+    if (strcmp(p->arch, "comb") != 0) {
+        arch.family = strcmp(p->arch, "liae") == 0 ? US_NN_LIAE : US_NN_DF;
+        arch.likeness = strchr(p->options, 'u') != NULL;
+        arch.doubled = strchr(p->options, 'd') != NULL;
+        arch.deeper = strchr(p->options, 't') != NULL;
+        arch.cosine = strchr(p->options, 'c') != NULL;
+    }
+    return arch;
 }
 
 /* What a display shows of the log encoding, black to white, takes half of its values: the image
@@ -329,7 +381,7 @@ static struct us_nn_loss_weights loss_of(const struct train_params *p, const cha
 }
 
 struct us_error *us_train_config(const struct train_params *p, const struct us_dataset *dataset,
-                                 int threads, int device, int ranks,
+                                 int identities, int threads, int device, int ranks,
                                  struct us_nn_trainer_config *config) {
     const int size = dataset->size, batch = (int)p->batch / ranks;
     if (p->batch % ranks != 0) {
@@ -341,7 +393,7 @@ struct us_error *us_train_config(const struct train_params *p, const struct us_d
     const bool adam = strcmp(p->optimizer, "adam") == 0;
     *config = (struct us_nn_trainer_config){
         .device = device,
-        .arch = arch_of(p, size),
+        .arch = arch_of(p, size, identities),
         .batch = batch,
         .pass = p->pass < batch && device == US_NN_CPU ? (int)p->pass : 0,
         .comm_bf16 = strcmp(p->exchange, "bf16") == 0,

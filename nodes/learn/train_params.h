@@ -23,6 +23,7 @@ struct train_params {
     struct us_strings reset;
     double checkpoint_minutes;
     int64_t checkpoint_steps, checkpoint_keep;
+    int64_t grow_start, grow_steps;
     double true_face_power, gan_power;
     int64_t gan_patch, gan_dims;
     int64_t guard_window;
@@ -38,8 +39,9 @@ struct us_error *us_train_check(const void *params) US_NODISCARD;
 /* The configuration of the trainer of one of `ranks` that share a batch, for such faces, on the
  * device of struct us_nn_trainer_config; fails when no net can be built from it. */
 struct us_error *us_train_config(const struct train_params *params,
-                                 const struct us_dataset *dataset, int threads, int device,
-                                 int ranks, struct us_nn_trainer_config *config) US_NODISCARD;
+                                 const struct us_dataset *dataset, int identities, int threads,
+                                 int device, int ranks,
+                                 struct us_nn_trainer_config *config) US_NODISCARD;
 
 /* The ranges of one side's variations in a step (they narrow from settle.after on). */
 struct us_augment_ranges us_train_ranges(const struct train_params *params, enum us_nn_side side,

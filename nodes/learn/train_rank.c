@@ -71,7 +71,7 @@ static struct us_error *open_training(struct us_team *team, struct rank_training
     threads = order->threads > 0 ? order->threads : threads;
     threads = threads > 0 ? threads : us_team_threads(&team->ranks);
     const int device = us_together_pick_device(team, order->ordinals, order->device_count);
-    US_TRY(us_train_config(&t->params, &t->sides[0].dataset, threads, device, team->ranks.world,
+    US_TRY(us_train_config(&t->params, &t->sides[0].dataset, 2, threads, device, team->ranks.world,
                            &t->config));
     t->config.comm = team->comm;
     US_TRY(us_together_devices(team, &t->config));

@@ -78,11 +78,34 @@ static size_t thin_out(struct measured *m, size_t values) {
     return count;
 }
 
+enum { ROWS_MAX = 2 * US_NN_IDENTITIES + 1 };
+
+/* What there is of each identity and what was made of it, and the swap. */
+static size_t preview_rows(const struct us_training *t, struct measured *sides, float *swaps,
+                           struct us_preview_row rows[ROWS_MAX]) {
+    static const char *const labels[US_NN_IDENTITIES][2] = {
+        {"source", "source made"}, {"destination", "dest. made"}, {"other1", "other1 made"},
+        {"other2", "other2 made"}, {"other3", "other3 made"},     {"other4", "other4 made"},
+        {"other5", "other5 made"}, {"other6", "other6 made"}};
+    const size_t values = 3 * (size_t)t->sides[0].dataset.size * (size_t)t->sides[0].dataset.size;
+    size_t row = 0;
+    for (int i = 0; i < t->identities; i++) {
+        const size_t count = thin_out(&sides[i], values);
+        rows[row++] = (struct us_preview_row){labels[i][0], sides[i].faces, count};
+        rows[row++] = (struct us_preview_row){labels[i][1], sides[i].made, count};
+        if (i == US_NN_DESTINATION) {
+            rows[row++] = (struct us_preview_row){"swap", swaps, count};
+        }
+    }
+    return row;
+}
+
 static struct us_error *make_preview(struct us_training *t, struct us_nn_model *model,
-                                     struct measured sides[2], struct us_value **preview) {
+                                     struct measured *sides, struct us_value **preview) {
     const struct us_dataset *d = &t->sides[0].dataset;
     const size_t values = 3 * (size_t)d->size * (size_t)d->size;
-    const size_t source = thin_out(&sides[0], values), destination = thin_out(&sides[1], values);
+    const size_t destination =
+        sides[1].count < PREVIEW_FACES ? sides[1].count : (size_t)PREVIEW_FACES;
     float *swaps = us_try_alloc_pixels(destination * values * sizeof *swaps);
     if (!swaps) {
         return us_fail(US_RETRY, "no memory for a preview");
@@ -91,18 +114,15 @@ static struct us_error *make_preview(struct us_training *t, struct us_nn_model *
     snprintf(title, sizeof title, "step %llu  loss %.4f  SSIM source %.3f  destination %.3f",
              (unsigned long long)t->step, us_training_loss(t, t->step), sides[0].score.ssim,
              sides[1].score.ssim);
-    const struct us_preview_row rows[] = {{"source", sides[0].faces, source},
-                                          {"source made", sides[0].made, source},
-                                          {"destination", sides[1].faces, destination},
-                                          {"dest. made", sides[1].made, destination},
-                                          {"swap", swaps, destination}};
+    struct us_preview_row rows[ROWS_MAX];
+    const size_t row_count = preview_rows(t, sides, swaps, rows);
     uint8_t *bytes = NULL;
     size_t size = 0;
     struct us_error *error = us_nn_error(
         us_nn_model_infer(model, US_NN_SOURCE, sides[1].faces, (int)destination, swaps, NULL),
         "make a preview");
     if (!error) {
-        error = us_preview_sheet(title, d->encoding, d->size, rows, 5, &bytes, &size);
+        error = us_preview_sheet(title, d->encoding, d->size, rows, row_count, &bytes, &size);
     }
     if (!error) {
         *preview = us_value_from_bytes(US_FILE, bytes, size);
@@ -130,23 +150,22 @@ static struct us_error *make_model(const struct us_training *t, struct us_value 
     return NULL;
 }
 
-static struct us_value *make_metrics(const struct us_training *t, const struct measured sides[2]) {
-    const size_t source = held_out_count(&t->sides[0].dataset);
-    const size_t destination = held_out_count(&t->sides[1].dataset);
+static struct us_value *make_metrics(const struct us_training *t, const struct measured *sides) {
     struct us_str out = {0};
     us_str_append(&out, us_str_text(&t->lines));
     us_str_printf(&out,
                   "{\"event\":\"final\",\"step\":%llu,\"loss\":%.6g,\"seconds\":%.3f,"
                   "\"images_per_second\":%.2f,\"data_wait\":%.4f",
                   (unsigned long long)t->step, us_training_loss(t, t->step), t->seconds,
-                  t->seconds > 0 ? 2.0 * (double)t->params->batch * (double)t->step / t->seconds
+                  t->seconds > 0 ? (double)t->identities * (double)t->params->batch *
+                                       (double)t->step / t->seconds
                                  : 0.0,
                   t->seconds > 0 ? t->wait_seconds / t->seconds : 0.0);
-    for (int side = 0; side < 2; side++) {
+    for (int side = 0; side < t->identities; side++) {
         us_str_printf(&out, ",\"%s\":{\"faces\":%zu,\"held_out\":%s,\"ssim\":%.5f,\"psnr\":%.3f}",
-                      side ? "destination" : "source", sides[side].score.faces,
-                      (side ? destination : source) ? "true" : "false", sides[side].score.ssim,
-                      sides[side].score.psnr);
+                      us_identity_name(side), sides[side].score.faces,
+                      held_out_count(&t->sides[side].dataset) ? "true" : "false",
+                      sides[side].score.ssim, sides[side].score.psnr);
     }
     us_str_append(&out, "}\n");
     const size_t size = out.length;
@@ -161,15 +180,15 @@ static struct us_error *make_curve(const struct us_training *t, struct us_value 
     return NULL;
 }
 
-/* What is known of a model: owns the faces of both sides and the net. */
+/* What is known of a model: owns the faces of all sides and the net. */
 struct results {
     struct us_nn_model *net;
-    struct measured sides[2];
+    struct measured sides[US_NN_IDENTITIES];
 };
 
 static void results_destroy(struct results *r) {
     us_nn_model_destroy(r->net);
-    for (int side = 0; side < 2; side++) {
+    for (int side = 0; side < US_NN_IDENTITIES; side++) {
         us_free(r->sides[side].faces);
         us_free(r->sides[side].made);
     }
@@ -182,7 +201,7 @@ static struct us_error *measure_both(struct us_training *t, struct results *r) {
                                               .batch = INFER_BATCH,
                                               .threads = t->config.threads};
     US_TRY(us_nn_error(us_nn_model_create(&config, t->parameters, &r->net), "measure the model"));
-    for (int side = 0; side < 2; side++) {
+    for (int side = 0; side < t->identities; side++) {
         US_TRY(measure(r->net, &t->sides[side].dataset, (enum us_nn_side)side, &r->sides[side]));
     }
     return NULL;

@@ -5,7 +5,7 @@
 #include "nodes/learn/training.h"
 #include "runtime/base/mem.h"
 
-enum { IN_SOURCE, IN_DESTINATION, IN_INIT };
+enum { IN_SOURCE, IN_DESTINATION, IN_INIT, IN_OTHERS };
 enum { OUT_MODEL, OUT_METRICS, OUT_CURVE, OUT_PREVIEW };
 
 static const struct us_port inputs[] = {
@@ -24,6 +24,13 @@ static const struct us_port inputs[] = {
      .data = US_MODEL,
      .reach = US_ALL_FRAMES,
      .optional = true},
+    {.name = "others",
+     .doc = "Further persons for comb, each an entry of the list: face crops of all frames, or a "
+            "data set. The more there are, the better the encoder knows expressions.",
+     .data = US_IMAGE | US_DATASET,
+     .reach = US_ALL_FRAMES,
+     .optional = true,
+     .list = true},
     {.name = NULL}};
 
 static const struct us_port outputs[] = {
@@ -46,7 +53,8 @@ static struct us_error *same_arch(const struct us_nn_arch *model, const struct u
                 {"ae_dims", model->ae_dims, wanted->ae_dims},
                 {"e_dims", model->e_dims, wanted->e_dims},
                 {"d_dims", model->d_dims, wanted->d_dims},
-                {"mask_dims", model->d_mask_dims, wanted->d_mask_dims}};
+                {"mask_dims", model->d_mask_dims, wanted->d_mask_dims},
+                {"identities", us_nn_arch_identities(model), us_nn_arch_identities(wanted)}};
     if (strcmp(us_nn_arch_name(model), us_nn_arch_name(wanted)) != 0) {
         return us_fail(US_FAILED, "the model at 'init_from' is %s, this training is %s",
                        us_nn_arch_name(model), us_nn_arch_name(wanted));
@@ -98,7 +106,8 @@ static struct us_error *read_init(struct us_training *t, struct us_swap_model *m
 
 static struct us_error *train(struct us_training *t) {
     struct us_swap_model init = {0};
-    US_TRY(us_training_open(t, t->task, IN_SOURCE, IN_DESTINATION));
+    US_TRY(us_training_open(t, t->task,
+                            (struct us_training_ports){IN_SOURCE, IN_DESTINATION, IN_OTHERS}));
     struct us_error *error = NULL;
     if (us_task_input_count(t->task, IN_INIT) > 0) {
         error = read_init(t, &init);
@@ -133,13 +142,16 @@ const struct us_node_type us_node_train_swap = {
     .doc =
         "One encoder learns to describe both faces, a decoder each learns to draw one of them; the "
         "swap is the destination's description drawn by the source's decoder. The architecture is "
-        "the field's df or liae. Every step draws faces, turns, scales, shifts and warps them, and "
+        "the field's df or liae, or a comb of more decoders that grows to 1024 px. Every step "
+        "draws faces, turns, scales, shifts and warps them, and "
         "the net "
         "learns to draw the unwarped face inside its matte (DSSIM and squared error), and the "
         "matte. Random numbers are functions of seed and step, so a training that was stopped goes "
         "on from its last checkpoint with the same bits; raising steps continues. A batch whose "
         "loss is not finite is passed over; if that does not help, training goes back to the last "
-        "checkpoint. Crops decide the size, 32 to 640 px, a multiple of 16 (32 with option d).",
+        "checkpoint. Crops decide the size, 32 to 640 px, a multiple of 16 (32 with option d); "
+        "with "
+        "comb a power of two up to 1024.",
     .example = "model: {type: train_swap, source: actor.crop, destination: plate.crop, "
                "steps: 20000, until: {loss: 0.02}}",
     .inputs = inputs,

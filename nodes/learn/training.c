@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "nodes/learn/dataset_gather.h"
+#include "nodes/learn/growth.h"
 #include "nodes/learn/model_file.h"
 #include "nodes/learn/train_result.h"
 #include "nodes/learn/training_guard.h"
@@ -14,7 +15,11 @@
 
 enum { REPEATS = 8, RETRY_SECONDS = 60 };
 
-static const char *const side_names[2] = {"source", "destination"};
+const char *us_identity_name(int identity) {
+    static const char *const names[US_NN_IDENTITIES] = {
+        "source", "destination", "other1", "other2", "other3", "other4", "other5", "other6"};
+    return names[identity];
+}
 
 static double now(void) {
     struct timespec t;
@@ -22,34 +27,59 @@ static double now(void) {
     return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
-static struct us_error *sides_agree(const struct us_dataset *a, const struct us_dataset *b) {
+static struct us_error *sides_agree(const struct us_dataset *a, const struct us_dataset *b,
+                                    const char *name) {
     if (a->size == b->size && strcmp(a->encoding, b->encoding) == 0 &&
         strcmp(a->coverage, b->coverage) == 0) {
         return NULL;
     }
-    return us_error_hint(us_fail(US_FAILED,
-                                 "source is %d px, %s, %s, but destination %d px, %s, %s", a->size,
-                                 a->coverage, a->encoding, b->size, b->coverage, b->encoding),
-                         "make the crops of both with the same size, coverage and encoding");
+    return us_error_hint(us_fail(US_FAILED, "source is %d px, %s, %s, but %s %d px, %s, %s",
+                                 a->size, a->coverage, a->encoding, name, b->size, b->coverage,
+                                 b->encoding),
+                         "make the crops of all with the same size, coverage and encoding");
 }
 
-struct us_error *us_training_open(struct us_training *t, struct us_task *task, int source_port,
-                                  int destination_port) {
-    const int ports[2] = {source_port, destination_port};
+static struct us_error *gather_side(struct us_training *t, int side, int port, size_t entry) {
+    t->sides[side].params = t->params;
+    struct us_error *error =
+        us_dataset_gather_entry(t->task, port, entry, t->params->holdout, &t->sides[side].dataset);
+    US_TRY(us_error_wrap(error, "cannot train on %s", us_identity_name(side)));
+    return us_train_side_init(&t->sides[side]);
+}
+
+static struct us_error *gather(struct us_training *t, struct us_training_ports ports) {
+    const size_t others = us_dataset_entries(t->task, ports.others);
+    if (others > 0 && strcmp(t->params->arch, "comb") != 0) {
+        return us_error_hint(us_fail(US_USAGE, "%s trains two identities, but others has %zu",
+                                     t->params->arch, others),
+                             "use arch: comb, or give all takes of a person as a list");
+    }
+    if (others > US_NN_IDENTITIES - 2) {
+        return us_fail(US_USAGE, "others has %zu identities, allowed are %d", others,
+                       US_NN_IDENTITIES - 2);
+    }
+    US_TRY(gather_side(t, 0, ports.source, US_ALL_ENTRIES));
+    US_TRY(gather_side(t, 1, ports.destination, US_ALL_ENTRIES));
+    t->identities = 2 + (int)others;
+    for (int i = 2; i < t->identities; i++) {
+        US_TRY(gather_side(t, i, ports.others, (size_t)i - 2));
+    }
+    for (int i = 1; i < t->identities; i++) {
+        US_TRY(sides_agree(&t->sides[0].dataset, &t->sides[i].dataset, us_identity_name(i)));
+    }
+    return NULL;
+}
+
+struct us_error *us_training_open(struct us_training *t, struct us_task *task,
+                                  struct us_training_ports ports) {
     int ranks;
     *t = (struct us_training){.task = task, .params = us_task_params(task)};
     t->target = (uint64_t)t->params->steps;
-    for (int side = 0; side < 2; side++) {
-        t->sides[side].params = t->params;
-        struct us_error *error =
-            us_dataset_gather(task, ports[side], t->params->holdout, &t->sides[side].dataset);
-        US_TRY(us_error_wrap(error, "cannot train on %s", side_names[side]));
-        US_TRY(us_train_side_init(&t->sides[side]));
-    }
-    US_TRY(sides_agree(&t->sides[0].dataset, &t->sides[1].dataset));
+    US_TRY(gather(t, ports));
     US_TRY(us_training_team_take(t, &ranks));
-    US_TRY(us_train_config(t->params, &t->sides[0].dataset, us_task_threads(task),
+    US_TRY(us_train_config(t->params, &t->sides[0].dataset, t->identities, us_task_threads(task),
                            1 + us_task_device(task), ranks, &t->config));
+    us_growth_at(t->params, 0, &t->config.arch);
     US_TRY(us_task_workspace(task, &t->folder));
     US_TRY(us_training_team_open(t));
     US_TRY(us_nn_error(us_nn_trainer_create(&t->config, &t->trainer), "build the net"));
@@ -61,7 +91,7 @@ struct us_error *us_training_open(struct us_training *t, struct us_task *task, i
 
 void us_training_close(struct us_training *t, const struct us_error *failed) {
     us_error_free(us_checkpoint_writer_wait(&t->writer));
-    for (int side = 0; side < 2; side++) {
+    for (int side = 0; side < US_NN_IDENTITIES; side++) {
         us_train_side_finish(&t->sides[side]);
     }
     us_train_batches_finish(&t->batches);
@@ -80,7 +110,11 @@ double us_training_loss(const struct us_training *t, uint64_t step) {
 static void note_loss(struct us_training *t, const struct us_nn_losses *losses) {
     us_grow(&t->losses, &t->loss_capacity, (size_t)t->step, 2 * sizeof *t->losses);
     t->losses[2 * t->step] = (float)losses->faces[US_NN_SOURCE].total;
-    t->losses[2 * t->step + 1] = (float)losses->faces[US_NN_DESTINATION].total;
+    double others = 0;
+    for (int i = US_NN_DESTINATION; i < t->identities; i++) {
+        others += losses->faces[i].total;
+    }
+    t->losses[2 * t->step + 1] = (float)others;
     t->step++;
 }
 
@@ -100,16 +134,22 @@ static struct us_error *print_line(struct us_training *t, const struct us_nn_los
     const double wait = t->wait_seconds - t->line_wait_seconds;
     const double source = us_losses_mean(t->losses, t->step, US_METRICS_STEPS, 0);
     const double destination = us_losses_mean(t->losses, t->step, US_METRICS_STEPS, 1);
-    us_str_printf(&t->lines,
-                  "{\"step\":%llu,\"loss\":%.6g,\"loss_source\":%.6g,\"loss_destination\":%.6g",
-                  (unsigned long long)t->step, source + destination, source, destination);
-    print_terms("source", &losses->faces[US_NN_SOURCE], &t->lines);
-    print_terms("destination", &losses->faces[US_NN_DESTINATION], &t->lines);
+    us_str_printf(&t->lines, "{\"step\":%llu,\"loss\":%.6g,\"loss_source\":%.6g,\"loss_%s\":%.6g",
+                  (unsigned long long)t->step, source + destination, source,
+                  t->identities > 2 ? "others" : "destination", destination);
+    for (int i = 0; i < t->identities; i++) {
+        print_terms(us_identity_name(i), &losses->faces[i], &t->lines);
+    }
+    if (t->config.arch.family == US_NN_COMB) {
+        us_str_printf(&t->lines, ",\"size\":%d,\"fade\":%.4g", us_nn_arch_size(&t->config.arch),
+                      t->config.arch.fading ? (double)t->config.arch.fade : 1.0);
+    }
     us_str_printf(&t->lines, ",\"gradient_norm\":%.6g,\"seconds\":%.3f", losses->gradient_norm,
                   t->seconds);
     if (seconds > 0) {
         us_str_printf(&t->lines, ",\"images_per_second\":%.2f,\"data_wait\":%.4f",
-                      2.0 * (double)t->params->batch * US_METRICS_STEPS / seconds, wait / seconds);
+                      (double)t->identities * (double)t->params->batch * US_METRICS_STEPS / seconds,
+                      wait / seconds);
     }
     struct us_error *error = us_training_team_report(t, &t->lines);
     us_str_append(&t->lines, "}\n");
@@ -148,6 +188,7 @@ static struct us_error *step(struct us_training *t, const float *init) {
     struct us_nn_losses losses;
     enum us_nn_status status = US_NN_NOT_FINITE;
     const double start = now(), waited = us_training_team_waited(t);
+    US_TRY(us_training_grow(t));
     for (uint32_t repeat = 0; repeat < REPEATS && status == US_NN_NOT_FINITE; repeat++) {
         const uint32_t variation = repeat + REPEATS * (uint32_t)t->generation;
         US_TRY(us_training_team_step(t, variation));

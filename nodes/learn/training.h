@@ -21,10 +21,14 @@ enum {
     US_METRICS_STEPS = 25 /* between lines of the metrics */
 };
 
+/* "source", "destination", "other1" ... */
+const char *us_identity_name(int identity);
+
 struct us_training {
     struct us_task *task;
     const struct train_params *params;
-    struct us_train_side sides[2];      /* source, destination */
+    struct us_train_side sides[US_NN_IDENTITIES]; /* source, destination, others */
+    int identities;
     struct us_nn_trainer_config config; /* of this process's part */
     struct us_nn_trainer *trainer;
     struct us_train_batches batches;
@@ -37,7 +41,7 @@ struct us_training {
     bool told_uneven;            /* that it is */
     uint64_t step, target, generation;
     uint64_t returns, trouble, returned_to; /* checkpoint.h */
-    float *losses;                          /* two a step */
+    float *losses;                          /* two a step: source, and all others together */
     size_t loss_capacity;
     struct us_str lines;
     double seconds, wait_seconds;           /* spent in steps; making batches */
@@ -46,9 +50,12 @@ struct us_training {
     float *parameters;                      /* at the end: what the model is made of */
 };
 
-/* Gathers both ports. Close also after an error. */
+/* Gathers the ports; each list entry at the others' is an identity. Close also after an error. */
+struct us_training_ports {
+    int source, destination, others;
+};
 struct us_error *us_training_open(struct us_training *training, struct us_task *task,
-                                  int source_port, int destination_port) US_NODISCARD;
+                                  struct us_training_ports ports) US_NODISCARD;
 /* `init` is the flat parameters to start from when there is no checkpoint, or NULL. Reaches the
  * target or the wanted loss, saves there and fills `parameters`. Stopped (US_CANCELLED), it saves
  * first. */

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "nodes/learn/growth.h"
 #include "nodes/learn/model_file.h"
 #include "nodes/learn/training_guard.h"
 #include "nodes/learn/training_team.h"
@@ -32,10 +33,8 @@ static bool all_finite(const float *values, size_t count) {
     return sum == 0;
 }
 
-static struct us_error *read_buffers(const struct us_training *t, struct us_checkpoint *state,
-                                     bool *finite) {
+struct us_error *us_training_read(const struct us_training *t, struct us_checkpoint *state) {
     state->count = us_nn_trainer_layout(t->trainer)->count;
-    *finite = true;
     for (int i = 0; i < buffer_count(t); i++) {
         state->buffers[i] = us_try_alloc_pixels(state->count * sizeof(float));
         if (!state->buffers[i]) {
@@ -43,7 +42,14 @@ static struct us_error *read_buffers(const struct us_training *t, struct us_chec
         }
         US_TRY(us_nn_error(us_nn_trainer_read(t->trainer, buffers[i], state->buffers[i]),
                            "read the net's state"));
-        *finite = *finite && all_finite(state->buffers[i], state->count);
+    }
+    return NULL;
+}
+
+struct us_error *us_training_write(struct us_training *t, const struct us_checkpoint *state) {
+    for (int i = 0; i < buffer_count(t); i++) {
+        US_TRY(us_nn_error(us_nn_trainer_write(t->trainer, buffers[i], state->buffers[i]),
+                           "restore the net's state"));
     }
     return NULL;
 }
@@ -75,7 +81,11 @@ static struct us_error *take_state(const struct us_training *t, struct us_checkp
                                     .returned_to = t->returned_to,
                                     .seconds = t->seconds,
                                     .wait_seconds = t->wait_seconds};
-    US_TRY(read_buffers(t, state, finite));
+    US_TRY(us_training_read(t, state));
+    *finite = true;
+    for (int i = 0; i < buffer_count(t); i++) {
+        *finite = *finite && all_finite(state->buffers[i], state->count);
+    }
     US_TRY(read_judges(t, state, finite));
     state->losses = us_try_alloc_pixels(bytes + 1);
     if (!state->losses) {
@@ -131,10 +141,7 @@ static uint64_t first_stop(const float *losses, uint64_t step, double until) {
 }
 
 static struct us_error *adopt(struct us_training *t, struct us_checkpoint *state) {
-    for (int i = 0; i < buffer_count(t); i++) {
-        US_TRY(us_nn_error(us_nn_trainer_write(t->trainer, buffers[i], state->buffers[i]),
-                           "restore the net's state"));
-    }
+    US_TRY(us_training_write(t, state));
     US_TRY(us_nn_error(us_nn_trainer_write_judges(t->trainer, state->judges),
                        "restore the discriminators' state"));
     us_nn_trainer_set_steps(t->trainer, state->step);
@@ -151,7 +158,7 @@ static struct us_error *adopt(struct us_training *t, struct us_checkpoint *state
     t->returned_to = state->returned_to;
     t->seconds = t->line_seconds = state->seconds;
     t->wait_seconds = t->line_wait_seconds = state->wait_seconds;
-    return NULL;
+    return us_training_fit(t);
 }
 
 static struct us_error *start_anew(struct us_training *t, const float *init) {
@@ -177,7 +184,8 @@ static struct us_error *start_anew(struct us_training *t, const float *init) {
     us_str_clear(&t->lines);
     t->step = t->generation = t->returns = t->trouble = t->returned_to = 0;
     t->seconds = t->wait_seconds = t->line_seconds = t->line_wait_seconds = 0;
-    return us_nn_error(status, "set the first weights");
+    US_TRY(us_nn_error(status, "set the first weights"));
+    return us_training_fit(t);
 }
 
 /* Tries one checkpoint; *limit falls when it shows that the training stops before it. */
@@ -226,6 +234,30 @@ struct us_error *us_training_resume(struct us_training *t, const float *init) {
     return us_training_restore(t, t->target, init);
 }
 
+/* Layers of sizes that a comb is not at have no average that counts. */
+static struct us_error *take_weights(struct us_training *t) {
+    const struct us_nn_layout *layout = us_nn_trainer_layout(t->trainer);
+    float *weights = us_try_alloc_pixels(layout->count * sizeof *weights);
+    bool *used = NULL;
+    struct us_error *error = weights
+                                 ? us_training_used(t, &used)
+                                 : us_fail(US_RETRY, "no memory for %zu weights", layout->count);
+    if (!error) {
+        error = us_nn_error(us_nn_trainer_read(t->trainer, US_NN_PARAMETERS, weights),
+                            "read the weights");
+    }
+    for (int i = 0; i < layout->slice_count && !error; i++) {
+        const struct us_nn_slice *slice = &layout->slices[i];
+        if (!used[i]) {
+            memcpy(t->parameters + slice->offset, weights + slice->offset,
+                   slice->count * sizeof *weights);
+        }
+    }
+    us_free(used);
+    us_free(weights);
+    return error;
+}
+
 /* The moving average starts at 0, so that after few steps it is too small by a known part (as the
  * moments of Adam are). */
 struct us_error *us_training_parameters(struct us_training *t) {
@@ -243,5 +275,5 @@ struct us_error *us_training_parameters(struct us_training *t) {
     for (size_t i = 0; i < count && decay > 0; i++) {
         t->parameters[i] *= scale;
     }
-    return NULL;
+    return decay > 0 && t->config.arch.family == US_NN_COMB ? take_weights(t) : NULL;
 }

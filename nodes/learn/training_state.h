@@ -16,6 +16,12 @@ void us_training_warn(struct us_training *training, struct us_error *error);
 /* Waits for the checkpoint that is being written, and warns when it could not be. */
 void us_training_settle(struct us_training *training);
 
+/* All buffers of the trainer, into a zeroed state, and back into it. */
+struct us_error *us_training_read(const struct us_training *training,
+                                  struct us_checkpoint *state) US_NODISCARD;
+struct us_error *us_training_write(struct us_training *training,
+                                   const struct us_checkpoint *state) US_NODISCARD;
+
 /* Puts the training into the newest usable checkpoint that an uninterrupted training to the target
  * would have passed, or at its start. */
 struct us_error *us_training_resume(struct us_training *training, const float *init) US_NODISCARD;

@@ -92,6 +92,11 @@ struct us_error *us_training_team_open(struct us_training *t) {
     if (!team) {
         return NULL;
     }
+    if (t->config.arch.family == US_NN_COMB) {
+        return us_error_hint(
+            us_fail(US_FAILED, "comb is trained by one rank, not by %d", team->ranks.world),
+            "use ranks: 0 and no launcher, or arch df or liae");
+    }
     const int granted = us_task_threads(t->task), most = us_team_threads(&team->ranks);
     const int share = granted / team->ranks.world;
     t->config.threads = team->launched ? (granted < most ? granted : most) : share > 1 ? share : 1;
