@@ -253,6 +253,53 @@ static void test_faces_come_out_as_on_the_processor(void **state) {
     us_nn_trainer_destroy(gpu);
 }
 
+static bool touch_the_same(const struct cu_net *net, const struct cu_op *a, const struct cu_op *b) {
+    for (int i = 0; i < a->access_count; i++) {
+        for (int k = 0; k < b->access_count; k++) {
+            const struct cu_access *x = &a->accesses[i], *y = &b->accesses[k];
+            const char *at = cu_net_at(net, x->ref), *other = cu_net_at(net, y->ref);
+            if ((x->write || y->write) && at && other && at < other + y->bytes &&
+                other < at + x->bytes) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+/* The emulation runs streams one after another, a device does not: whatever two operations of
+ * different streams touch, one of them writing, the later waits for the earlier. */
+static void test_streams_wait_for_one_another(void **state) {
+    (void)state;
+    static const char *const names[] = {"df-ud", "df", "liae-ud"};
+    int apart = 0, waits = 0;
+    for (int n = 0; n < 3; n++) {
+        const struct us_nn_trainer_config config = config_of(names[n], 64);
+        struct us_nn_trainer *trainer = create(&config, GPU);
+        const struct cu_net *net = &((struct cu_trainer *)trainer)->net;
+        int done[CU_STREAMS] = {-1, -1}; /* the other's last operation that is surely done */
+        for (int i = 0; i < net->op_count; i++) {
+            const struct cu_op *op = &net->ops[i];
+            if (op->wait >= 0) {
+                assert_true(op->wait < i && net->ops[op->wait].signal &&
+                            net->ops[op->wait].stream != op->stream);
+                assert_non_null(net->events[op->wait]);
+                done[op->stream] = op->wait > done[op->stream] ? op->wait : done[op->stream];
+                waits++;
+            }
+            for (int k = 0; k < i; k++) {
+                if (net->ops[k].stream != op->stream && k > done[op->stream]) {
+                    assert_false(touch_the_same(net, op, &net->ops[k]));
+                    apart++;
+                }
+            }
+        }
+        us_nn_trainer_destroy(trainer);
+    }
+    assert_true(apart > 1000 && waits > 2);
+    print_message("    %d waits, %d pairs free to run together\n", waits, apart);
+}
+
 static void test_too_little_memory_is_said_beforehand(void **state) {
     (void)state;
     struct us_nn_trainer_config config = config_of("df-ud", 64);
@@ -277,6 +324,7 @@ int main(void) {
         cmocka_unit_test(test_replay_poison_and_resume_change_no_bit),
         cmocka_unit_test(test_a_loss_that_is_not_finite_moves_nothing),
         cmocka_unit_test(test_faces_come_out_as_on_the_processor),
+        cmocka_unit_test(test_streams_wait_for_one_another),
         cmocka_unit_test(test_too_little_memory_is_said_beforehand),
     };
     nn_set_cuda_engine(&us_cuda_trainer_table);
