@@ -15,6 +15,7 @@
 #include "runtime/base/mem.h"
 #include "runtime/base/path.h"
 #include "tools/devices.h"
+#include "tools/doctor_ops.h"
 #include "tools/machine.h"
 #include "tools/session.h"
 #include "tools/show_error.h"
@@ -194,6 +195,7 @@ int us_command_doctor(const struct us_arguments *arguments) {
     printf("ok   understudy " UNDERSTUDY_VERSION ", %zu node types\n", us_nodes.count);
     dl_iterate_phdr(show_library, NULL);
     check_machine();
+    bad += us_doctor_ops(arguments->verbose);
     check_weights();
     struct us_error *error = check_cache(arguments);
     if (error) {

@@ -17,7 +17,7 @@ struct us_arguments {
     const char *cache, *models, *frames, *devices, *as;
     int threads;   /* 0: not given */
     size_t memory; /* bytes; 0: not given */
-    bool keep_going, json, svg, markdown, help;
+    bool keep_going, json, svg, markdown, verbose, help;
 };
 
 enum us_option_bit {
@@ -34,6 +34,7 @@ enum us_option_bit {
     US_OPT_MARKDOWN = 1 << 10,
     US_OPT_DEVICES = 1 << 11,
     US_OPT_AS = 1 << 12,
+    US_OPT_VERBOSE = 1 << 13,
     US_OPT_RUN = US_OPT_SET | US_OPT_CACHE | US_OPT_MODELS | US_OPT_ONLY | US_OPT_FRAMES,
 };
 

@@ -42,6 +42,7 @@ static const struct option options[] = {
     {"json", NULL, "one JSON object a line", US_OPT_JSON, FLAG, AT(json), 0},
     {"svg", NULL, "draw it (needs Graphviz's dot)", US_OPT_SVG, FLAG, AT(svg), 0},
     {"markdown", NULL, "as a page of the documentation", US_OPT_MARKDOWN, FLAG, AT(markdown), 0},
+    {"verbose", NULL, "a line for every single check", US_OPT_VERBOSE, FLAG, AT(verbose), 'v'},
     {"help", NULL, "print this", ~0u, FLAG, AT(help), 'h'},
 };
 enum { OPTIONS = sizeof options / sizeof *options };

@@ -42,9 +42,9 @@ const struct us_command us_commands[] = {
      "understudy cache stats\nunderstudy cache verify --cache /mnt/cache\n", us_command_cache},
     {"devices", "", 0, 0, US_OPT_JSON, "list what can compute here", "", "understudy devices\n",
      us_command_devices},
-    {"doctor", "", 0, 0, US_OPT_CACHE | US_OPT_MODELS,
-     "check libraries, weights, the cache folder and a run", "", "understudy doctor\n",
-     us_command_doctor},
+    {"doctor", "", 0, 0, US_OPT_CACHE | US_OPT_MODELS | US_OPT_VERBOSE,
+     "check libraries, devices, every operation on each, weights, the cache folder and a run", "",
+     "understudy doctor\n", us_command_doctor},
     {"model", "info FILE | export MODEL OUT.onnx", 2, 3, US_OPT_JSON | US_OPT_AS,
      "describe a model or data set (safetensors), or export one",
      "export writes what a model of train_swap computes as an ONNX file: input 'face', outputs\n"

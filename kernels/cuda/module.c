@@ -4,6 +4,7 @@
 #include "kernels/cuda/comm_api.h"
 #include "kernels/cuda/device_internal.h"
 #include "kernels/cuda/frame_internal.h"
+#include "kernels/cuda/ops_api.h"
 #include "kernels/cuda/trainer_api.h"
 
 us_cuda_module_function us_cuda_module;
@@ -21,6 +22,7 @@ __attribute__((visibility("default"))) const struct us_cuda_module *us_cuda_modu
         .trainer = &us_cuda_trainer_table,
         .frame = &us_cuda_frame_table,
         .comm = &us_cuda_comm_table,
+        .ops = &us_cuda_ops_table,
     };
     return &module;
 }

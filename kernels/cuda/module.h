@@ -48,6 +48,7 @@ struct us_cuda_peaks {
 struct us_cuda_trainer_api; /* training and inference of the neural nets */
 struct us_cuda_frame_api;   /* image kernels */
 struct us_cuda_comm_api;    /* collectives between devices */
+struct us_cuda_ops_api;     /* single operations, for the self-test */
 
 struct us_cuda_module {
     uint32_t abi;   /* US_CUDA_ABI */
@@ -66,6 +67,7 @@ struct us_cuda_module {
     const struct us_cuda_trainer_api *trainer;
     const struct us_cuda_frame_api *frame;
     const struct us_cuda_comm_api *comm;
+    const struct us_cuda_ops_api *ops;
 };
 
 /* The exported symbol. */

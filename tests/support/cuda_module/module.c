@@ -4,6 +4,7 @@
 #include "kernels/cuda/build_number.h"
 #include "kernels/cuda/frame_internal.h"
 #include "kernels/cuda/module.h"
+#include "kernels/cuda/ops_api.h"
 #include "kernels/cuda/self_test_internal.h"
 #include "kernels/cuda/trainer_api.h"
 
@@ -27,6 +28,11 @@ static enum us_nn_status device(int ordinal, struct us_cuda_device *d) {
     return US_NN_OK;
 }
 
+static enum us_nn_status peaks(int ordinal, struct us_cuda_peaks *p) {
+    (void)ordinal, (void)p;
+    return US_NN_UNSUPPORTED;
+}
+
 const struct us_cuda_module *us_cuda_module(void) {
     static const struct us_cuda_module module = {.abi = US_CUDA_ABI,
                                                  .size = sizeof module,
@@ -35,7 +41,9 @@ const struct us_cuda_module *us_cuda_module(void) {
                                                  .device_count = device_count,
                                                  .device = device,
                                                  .self_test = frame_self_test,
+                                                 .peaks = peaks,
                                                  .trainer = &us_cuda_trainer_table,
-                                                 .frame = &us_cuda_frame_table};
+                                                 .frame = &us_cuda_frame_table,
+                                                 .ops = &us_cuda_ops_table};
     return &module;
 }
