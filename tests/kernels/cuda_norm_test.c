@@ -96,6 +96,7 @@ static void check_bias_gradient(struct mode *m) {
     check_bias_gradient_of(m, 1, 8, true);
     check_bias_gradient_of(m, 35, 24, true);
     check_bias_gradient_of(m, 6007, 16, false); /* several chunks */
+    check_bias_gradient_of(m, 65000, 8, false); /* more chunks than runs of them */
     check_bias_gradient_of(m, 300, 328, true);  /* several blocks side by side */
 }
 

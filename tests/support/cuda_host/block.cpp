@@ -197,9 +197,9 @@ bool release(int first, int last, state why) {
     return waiting > 0;
 }
 
-bool advance() {
+bool run_ready(int first, int last) {
     bool moved = false;
-    for (int i = 0; i < now->count; i++) {
+    for (int i = first; i < last; i++) {
         thread &t = now->threads[(size_t)now->order[(size_t)i]];
         if (t.now == state::ready) {
             select(now->order[(size_t)i]);
@@ -207,11 +207,21 @@ bool advance() {
             moved = true;
         }
     }
-    for (int first = 0; first < now->count; first += WARP) {
-        const int last = first + WARP < now->count ? first + WARP : now->count;
-        moved |= release(first, last, state::at_warp);
+    return moved;
+}
+
+/* Each warp runs as far ahead of the others as the block's barriers let it: a missing one shows. */
+bool advance() {
+    bool moved = false;
+    for (int first = 0; first < now->count;) {
+        const int warp = now->order[(size_t)first] / WARP * WARP;
+        const int size = now->count - warp < WARP ? now->count - warp : WARP;
+        do {
+            moved |= run_ready(first, first + size);
+        } while (release(warp, warp + size, state::at_warp));
+        first += size;
     }
-    return moved || release(0, now->count, state::at_block);
+    return release(0, now->count, state::at_block) || moved;
 }
 
 void run_block() {
@@ -245,9 +255,16 @@ void set_up(block &b, dim3 threads) {
     b.indices.resize((size_t)b.count);
     for (int i = 0; i < b.count; i++) {
         const unsigned t = (unsigned)i;
-        b.order[(size_t)i] = (int)place((uint64_t)i, (uint64_t)b.count);
         b.indices[(size_t)i] = {t % threads.x, t / threads.x % threads.y,
                                 t / (threads.x * threads.y)};
+    }
+    const uint64_t warps = ((uint64_t)b.count + WARP - 1) / WARP;
+    for (uint64_t w = 0, at = 0; w < warps; w++) {
+        const uint64_t first = place(w, warps) * WARP, left = (uint64_t)b.count - first;
+        const uint64_t size = left < WARP ? left : WARP;
+        for (uint64_t i = 0; i < size; i++) {
+            b.order[at++] = (int)(first + place(i, size));
+        }
     }
     b.home = {};
 #if defined(__SANITIZE_THREAD__)
