@@ -7,17 +7,32 @@
 #include "nodes/learn/training_state.h"
 #include "runtime/base/mem.h"
 
+/* The size at a step, and the first step that has it. */
+static int size_at(const struct train_params *p, int resolution, uint64_t step, uint64_t *begun) {
+    const uint64_t each = (uint64_t)p->grow_steps;
+    int size = (int)p->grow_start < resolution ? (int)p->grow_start : resolution;
+    for (*begun = 0; size < resolution && step - *begun >= each; size *= 2) {
+        *begun += each;
+    }
+    return size;
+}
+
+uint64_t us_growth_since(const struct train_params *p, const struct us_nn_arch *arch,
+                         uint64_t step) {
+    uint64_t begun = 0;
+    if (arch->family == US_NN_COMB) {
+        size_at(p, arch->resolution, step, &begun);
+    }
+    return begun;
+}
+
 void us_growth_at(const struct train_params *p, uint64_t step, struct us_nn_arch *arch) {
     if (arch->family != US_NN_COMB) {
         return;
     }
-    const uint64_t each = (uint64_t)p->grow_steps, half = (each + 1) / 2;
-    uint64_t begun = 0;
-    int size = (int)p->grow_start < arch->resolution ? (int)p->grow_start : arch->resolution;
-    for (; size < arch->resolution && step - begun >= each; size *= 2) {
-        begun += each;
-    }
-    arch->size = size;
+    const uint64_t half = ((uint64_t)p->grow_steps + 1) / 2;
+    uint64_t begun;
+    arch->size = size_at(p, arch->resolution, step, &begun);
     arch->fading = begun > 0 && step - begun < half;
     arch->fade = arch->fading ? ((float)(step - begun) + 0.5f) / (float)half : 0;
 }

@@ -9,6 +9,10 @@
  * half of its steps. Architectures that do not grow stay as they are. */
 void us_growth_at(const struct train_params *params, uint64_t step, struct us_nn_arch *arch);
 
+/* The first step at the size that a step is at; 0 without growth. */
+uint64_t us_growth_since(const struct train_params *params, const struct us_nn_arch *arch,
+                         uint64_t step);
+
 /* Makes the trainer one of the size that trained step - 1, with the same state. After a state was
  * put into it. */
 struct us_error *us_training_fit(struct us_training *training) US_NODISCARD;

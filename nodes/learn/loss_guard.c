@@ -51,12 +51,12 @@ static int gather(const struct us_loss_guard *g, uint64_t from, uint64_t to, flo
 
 struct us_guard_look us_loss_guard_look(const struct us_loss_guard *g, uint64_t step) {
     struct us_guard_look look = {.verdict = US_GUARD_CALM};
-    if (g->factor <= 0 || step < US_GUARD_RECENT + US_GUARD_LEAST) {
+    if (g->factor <= 0 || step < g->since + US_GUARD_RECENT + US_GUARD_LEAST) {
         return look;
     }
     const uint64_t to = step - US_GUARD_RECENT, window = (uint64_t)g->window;
     float values[US_GUARD_WINDOW_MOST];
-    const int count = gather(g, to > window ? to - window : 0, to, values);
+    const int count = gather(g, to > g->since + window ? to - window : g->since, to, values);
     look.usual = (double)median(values, count);
     for (int i = 0; i < count; i++) {
         values[i] = fabsf(values[i] - (float)look.usual);

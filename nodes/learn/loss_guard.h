@@ -17,8 +17,9 @@ enum { US_GUARD_RECENT = 10, US_GUARD_LEAST = 20, US_GUARD_WINDOW_MOST = 4096 };
 struct us_loss_guard {
     const float *losses; /* `sides` a step, borrowed */
     int sides;
-    int window;    /* US_GUARD_LEAST to US_GUARD_WINDOW_MOST */
-    double factor; /* 0: nothing is ever high */
+    uint64_t since; /* losses of steps before this one are of another kind: not looked at */
+    int window;     /* US_GUARD_LEAST to US_GUARD_WINDOW_MOST */
+    double factor;  /* 0: nothing is ever high */
 };
 
 enum us_guard_verdict { US_GUARD_CALM, US_GUARD_SUSPECT, US_GUARD_JUMPED };

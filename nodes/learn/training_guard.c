@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "nodes/learn/growth.h"
 #include "nodes/learn/training_state.h"
 #include "runtime/base/mem.h"
 
@@ -12,8 +13,10 @@ struct trouble {
 };
 
 struct us_loss_guard us_training_loss_guard(const struct us_training *t) {
+    const uint64_t last = t->step > 0 ? t->step - 1 : 0;
     return (struct us_loss_guard){.losses = t->losses,
                                   .sides = 2,
+                                  .since = us_growth_since(t->params, &t->config.arch, last),
                                   .window = (int)t->params->guard_window,
                                   .factor = t->params->guard_factor};
 }

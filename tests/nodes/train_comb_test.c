@@ -51,6 +51,8 @@ static void it_grows_when_it_should(void **state) {
                  {15, 16, false, 0}, {20, 32, true, 0.1}, {25, 32, false, 0},  {900, 32, false, 0}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         us_growth_at(&params, (uint64_t)cases[i].step, &arch);
+        const uint64_t since = us_growth_since(&params, &arch, (uint64_t)cases[i].step);
+        assert_int_equal(since, cases[i].step / 10 * 10 < 20 ? cases[i].step / 10 * 10 : 20);
         assert_int_equal(arch.size, cases[i].size);
         assert_int_equal(arch.fading, cases[i].fading);
         ASSERT_NEAR((double)arch.fade, cases[i].fade, 1e-6);

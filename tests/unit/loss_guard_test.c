@@ -102,6 +102,23 @@ static void too_little_is_known_at_first(void **state) {
     }
 }
 
+/* A net that grew makes other losses from then on. */
+static void losses_of_another_kind_are_not_compared(void **state) {
+    (void)state;
+    usual_losses();
+    raise_losses(400, STEPS, 100);
+    struct us_loss_guard guard = guard_of(200, 8);
+    guard.since = 400;
+    for (uint64_t step = 390; step <= STEPS; step++) {
+        assert_int_equal(us_loss_guard_look(&guard, step).verdict, US_GUARD_CALM);
+        assert_int_equal(us_loss_guard_good(&guard, step), step);
+    }
+    raise_losses(500, STEPS, 300);
+    assert_int_equal(us_loss_guard_look(&guard, 510).verdict, US_GUARD_JUMPED);
+    ASSERT_NEAR(us_loss_guard_look(&guard, 510).usual, 101, 0.1);
+    assert_int_equal(us_loss_guard_good(&guard, 510), 500 - US_GUARD_RECENT);
+}
+
 static void factor_0_is_off(void **state) {
     (void)state;
     usual_losses();
@@ -119,6 +136,7 @@ int main(void) {
         cmocka_unit_test(a_jump_is_found_while_it_is_young),
         cmocka_unit_test(a_fall_is_no_jump),
         cmocka_unit_test(too_little_is_known_at_first),
+        cmocka_unit_test(losses_of_another_kind_are_not_compared),
         cmocka_unit_test(factor_0_is_off),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
