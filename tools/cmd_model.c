@@ -1,14 +1,17 @@
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "nodes/learn/model_file.h"
 #include "nodes/learn/onnx/export.h"
+#include "nodes/learn/onnx/file.h"
 #include "nodes/learn/safetensors.h"
 #include "runtime/base/mem.h"
 #include "runtime/base/path.h"
 #include "tools/command.h"
 #include "tools/json_line.h"
 #include "tools/show_error.h"
+#include "tools/show_onnx.h"
 
 static const char *const types[] = {
     [US_ARRAY_F16] = "F16", [US_ARRAY_F32] = "F32", [US_ARRAY_F64] = "F64",
@@ -97,6 +100,11 @@ static struct us_error *show_model(const char *path, bool json) {
     uint8_t *bytes;
     size_t size;
     US_TRY(us_read_file(path, 0, &bytes, &size));
+    if (us_onnx_sniff(bytes, size)) {
+        struct us_error *problem = us_show_onnx(path, bytes, size, json);
+        us_free(bytes);
+        return problem;
+    }
     struct us_arrays *arrays;
     struct us_error *error =
         us_error_wrap(us_arrays_parse(bytes, size, &arrays), "cannot read model '%s'", path);
@@ -122,7 +130,15 @@ static struct us_error *read_identity(const char *as, int *identity) {
             return NULL;
         }
     }
-    return us_fail(US_USAGE, "--as is '%s', allowed are source and destination", as);
+    char *end;
+    const long number = strtol(as, &end, 10);
+    if (*end || end == as || number < 0 || number >= US_NN_IDENTITIES) {
+        return us_fail(
+            US_USAGE, "--as is '%s', allowed are source, destination and the number of an identity",
+            as);
+    }
+    *identity = (int)number;
+    return NULL;
 }
 
 static struct us_error *write_onnx(const uint8_t *file, size_t file_size, int identity,

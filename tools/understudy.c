@@ -46,7 +46,7 @@ const struct us_command us_commands[] = {
      "check libraries, devices, every operation on each, weights, the cache folder and a run", "",
      "understudy doctor\n", us_command_doctor},
     {"model", "info FILE | export MODEL OUT.onnx", 2, 3, US_OPT_JSON | US_OPT_AS,
-     "describe a model or data set (safetensors), or export one",
+     "describe a model or data set (safetensors, ONNX), or export one",
      "export writes what a model of train_swap computes as an ONNX file: input 'face', outputs\n"
      "'image' and 'mask', all as the crops are encoded (docs/models.md).\n",
      "understudy model info model.safetensors\n"

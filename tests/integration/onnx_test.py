@@ -184,6 +184,21 @@ def check_return():
                for f in (1001, 1002, 1003))
 
 
+def check_info():
+    """`model info` lists the operators and says which are missing; so does model_read before anything runs."""
+    c = onnx_cases.Case("missing", 20)
+    y = c.node("GridSample", c.node("Relu", "x"), numpy.zeros((1, 12, 16, 2), "f4"))
+    onnx.save(c.model(y), scratch / "missing.onnx")
+    out, _ = p.call("model", "info", scratch / "missing.onnx", cache=cache)
+    p.check("1 x GridSample (missing in infer_onnx)\n" in out and "1 x Relu\n" in out and "any x 8 x any x any" in out, out)
+    line = p.events(p.call("model", "info", scratch / "missing.onnx", "--json", cache=cache)[0])[0]
+    p.check([o["known"] for o in line["operators"]] == [False, True] and line["operator_set"] == 20, line)
+    write_graph(scratch / "missing.yaml", {"m": f"type: model_read, path: {scratch}/missing.onnx"}, ["m"])
+    _, err = p.call("run", scratch / "missing.yaml", cache=cache, status=1)
+    p.check("operators of set 20 that are missing here: GridSample (node 'n1')" in err, err)
+
+
+check_info()
 worst, count, seen = check_operators()
 print(f"{count} models of {len(seen)} operators: largest difference {worst:.2g} relative")
 p.need_weights()

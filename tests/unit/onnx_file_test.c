@@ -114,6 +114,8 @@ static void stored_tensors_must_hold_what_they_say(void **state) {
     ASSERT_ERROR(tensor_of(&t), "it stores 7 bytes in values of 4");
     t = tensor(1, INT64_MAX, INT64_MAX, "12345678", 8);
     ASSERT_ERROR(tensor_of(&t), "its shape is impossible");
+    t = tensor(1, (int64_t)1 << 39, (int64_t)1 << 39, "12345678", 8);
+    ASSERT_ERROR(tensor_of(&t), "its shape is impossible");
     t = tensor(1, -2, -1, "12345678", 8);
     ASSERT_ERROR(tensor_of(&t), "its shape is impossible");
     t = tensor(1, (int64_t)1 << 39, 1, "12345678", 8);

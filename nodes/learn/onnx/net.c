@@ -30,6 +30,10 @@ const struct us_onnx_kind *us_onnx_find_kind(const struct us_onnx_node *node) {
     return NULL;
 }
 
+bool us_onnx_knows(const struct us_onnx_node *node) {
+    return us_onnx_find_kind(node) != NULL;
+}
+
 static bool same_op(const struct us_onnx_node *a, const struct us_onnx_node *b) {
     return strcmp(a->op, b->op) == 0 && strcmp(a->domain, b->domain) == 0;
 }

@@ -15,6 +15,8 @@ struct us_onnx_net;
 /* The operator sets that are understood. */
 enum { US_ONNX_OPSET_MIN = 7, US_ONNX_OPSET_MAX = 24 };
 
+/* Whether the operator of a node is known. */
+bool us_onnx_knows(const struct us_onnx_node *node);
 /* Names every operator of the file that is missing, with a node and the operator set. */
 struct us_error *us_onnx_check(const struct us_onnx_file *file) US_NODISCARD;
 /* The one input that a caller must fill: floats, of rank 4. */
