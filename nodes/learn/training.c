@@ -9,6 +9,7 @@
 #include "nodes/learn/model_file.h"
 #include "nodes/learn/train_result.h"
 #include "nodes/learn/training_guard.h"
+#include "nodes/learn/training_memory.h"
 #include "nodes/learn/training_state.h"
 #include "nodes/learn/training_team.h"
 #include "runtime/base/mem.h"
@@ -70,6 +71,17 @@ static struct us_error *gather(struct us_training *t, struct us_training_ports p
     return NULL;
 }
 
+/* At its largest size, before anything is taken. A device says itself what it lacks. */
+static struct us_error *fits(const struct us_training *t) {
+    size_t bytes;
+    if (t->config.device != US_NN_CPU) {
+        return NULL;
+    }
+    US_TRY(us_nn_error(us_nn_trainer_memory(&t->config, &bytes), "plan the net's memory"));
+    us_task_status(t->task, "takes %.2f GiB of memory", (double)bytes / (1024.0 * 1024.0 * 1024.0));
+    return us_training_fits(bytes, us_machine_memory());
+}
+
 struct us_error *us_training_open(struct us_training *t, struct us_task *task,
                                   struct us_training_ports ports) {
     int ranks;
@@ -79,6 +91,7 @@ struct us_error *us_training_open(struct us_training *t, struct us_task *task,
     US_TRY(us_training_team_take(t, &ranks));
     US_TRY(us_train_config(t->params, &t->sides[0].dataset, t->identities, us_task_threads(task),
                            1 + us_task_device(task), ranks, &t->config));
+    US_TRY(fits(t));
     us_growth_at(t->params, 0, &t->config.arch);
     US_TRY(us_task_workspace(task, &t->folder));
     US_TRY(us_training_team_open(t));

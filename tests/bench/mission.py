@@ -17,8 +17,8 @@ import tempfile
 AE, E, D, MASK, BATCH, STEPS = 64, 32, 32, 12, 4, 20000
 
 SYNTHETIC = """
-  source_image: {{type: synth_plate, frames: 1-60, width: 256, height: 256, identity: actor}}
-  destination_image: {{type: synth_plate, frames: 1-60, width: 256, height: 256, identity: double}}
+  source_image: {{type: synth_plate, frames: 1-60, width: 256, height: 256, identity: a}}
+  destination_image: {{type: synth_plate, frames: 1-60, width: 256, height: 256, identity: b}}
 """
 PLATES = """
   source_image: {{type: exr_read, path: "{actor}", frames: all}}
