@@ -11,6 +11,7 @@ struct conv_candidate {
     char *json;
     size_t workspace;
     float microseconds; /* 0: not timed */
+    bool wrong;         /* it ran, and gave something else */
 };
 
 enum { CONV_GRAPHS = 4, CONV_CANDIDATES = 256 };

@@ -68,6 +68,10 @@ static int best_of(const struct conv_candidates *found, bool timed) {
 static void take(struct us_conv_plan *plan, int index) {
     struct conv_candidates *found = plan->made_from;
     const int candidates = found->count;
+    int wrong = 0;
+    for (int i = 0; i < candidates; i++) {
+        wrong += found->items[i].wrong;
+    }
     conv_candidates_keep(found, index);
     const struct conv_candidate *best = &found->items[0];
     plan->plan = best->plan;
@@ -75,6 +79,8 @@ static void take(struct us_conv_plan *plan, int index) {
     plan->info = (struct us_conv_plan_info){.fused = best->fused,
                                             .matmul = best->matmul,
                                             .candidates = candidates,
+                                            .wrong = wrong,
+                                            .rank = index,
                                             .microseconds = best->microseconds};
 }
 
