@@ -33,6 +33,9 @@ static bool rebuild(struct us_conv_plan *plan, const struct conv_target *target,
     plan->info = (struct us_conv_plan_info){.cached = true,
                                             .fused = choice->fused,
                                             .matmul = choice->matmul,
+                                            .candidates = choice->candidates,
+                                            .wrong = choice->wrong,
+                                            .rank = choice->rank,
                                             .microseconds = choice->microseconds};
     return true;
 }
@@ -99,6 +102,9 @@ static void share(struct us_conv_plan *plan, const char *key) {
     const struct conv_candidate *best = &plan->made_from->items[0];
     const struct conv_choice choice = {.fused = best->fused,
                                        .matmul = best->matmul,
+                                       .rank = plan->info.rank,
+                                       .candidates = plan->info.candidates,
+                                       .wrong = plan->info.wrong,
                                        .microseconds = best->microseconds,
                                        .json = best->json};
     struct conv_choice standing;

@@ -198,7 +198,7 @@ static void what_cannot_be_is_refused(void **state) {
 static bool cached(struct us_conv_planner *planner, const struct us_conv_desc *desc) {
     struct us_conv_plan *plan = plan_of(planner, desc);
     const struct us_conv_plan_info info = us_conv_plan_describe(plan);
-    assert_int_equal(info.cached, info.candidates == 0);
+    assert_true(info.candidates > 0);
     us_conv_plan_destroy(plan);
     return info.cached;
 }
