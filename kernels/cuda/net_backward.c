@@ -154,7 +154,7 @@ static void weight_gradient(struct cu_net *net, int i, struct cu_ref g) {
     const struct cu_layer *layer = value->layer;
     bool *taken = &net->taken[layer - net->params->layers];
     const size_t bytes = layer->count * nn_cuda_size(net->type);
-    const bool direct = net->type == NN_CUDA_F32 && !layer->partial && !*taken;
+    const bool direct = net->type == net->gradient_type && !layer->partial && !*taken;
     const struct cu_ref arena = {CU_GRADIENTS, CU_OF_WEIGHTS};
     const struct cu_ref dw = direct ? arena : cu_net_buffer(net, bytes);
     const struct us_conv_desc desc = cu_conv_desc(net, i, US_CONV_WEIGHT_GRADIENT);

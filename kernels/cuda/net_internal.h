@@ -76,7 +76,8 @@ size_t cu_layer_span(const struct cu_layer *layer);
 void cu_layer_mask(const struct cu_layer *layer, float *mask);
 
 /* Between the canonical flat buffer and an arena on the device; what is enqueued there is done. */
-enum us_nn_status cu_params_read(const struct cu_params *params, const float *arena, float *flat);
+enum us_nn_status cu_params_read(const struct cu_params *params, enum nn_cuda_type type,
+                                 const void *arena, float *flat);
 enum us_nn_status cu_params_write(const struct cu_params *params, const float *flat, float *arena);
 /* The masks of partial layers. */
 enum us_nn_status cu_params_write_masks(const struct cu_params *params, float *masks);
@@ -92,7 +93,7 @@ enum {
     CU_NOWHERE = -1,
     CU_WEIGHTS = -2,   /* what convolutions read: the masters, or their bfloat16 copies */
     CU_MASTERS = -3,   /* floats: biases */
-    CU_GRADIENTS = -4, /* floats */
+    CU_GRADIENTS = -4, /* of the net's gradient_type */
     CU_MASKS = -5,     /* floats */
     CU_TERMS = -6,     /* struct us_nn_loss_terms of each identity */
 };
@@ -162,6 +163,7 @@ struct cu_value {
 struct cu_net {
     enum us_nn_status status;
     enum nn_cuda_type type;
+    enum nn_cuda_type gradient_type; /* of the arena; f32 unless set before cu_net_backward */
     int batch;
     const struct nn_graph *graph; /* borrowed, also after describing */
     struct cu_params *params;     /* borrowed */

@@ -209,14 +209,31 @@ static float *widest_layer(const struct cu_params *params) {
     return us_nn_alloc(most * sizeof(float));
 }
 
-enum us_nn_status cu_params_read(const struct cu_params *params, const float *arena, float *flat) {
+/* bfloat16 values at the end of a buffer become the floats that fill it. */
+static void widen(float *values, size_t count) {
+    const char *from = (const char *)values + count * sizeof(uint16_t);
+    for (size_t i = 0; i < count; i++) {
+        uint16_t upper;
+        memcpy(&upper, from + i * sizeof upper, sizeof upper);
+        const uint32_t bits = (uint32_t)upper << 16;
+        memcpy(&values[i], &bits, sizeof bits);
+    }
+}
+
+enum us_nn_status cu_params_read(const struct cu_params *params, enum nn_cuda_type type,
+                                 const void *arena, float *flat) {
+    const size_t each = nn_cuda_size(type);
     float *values = widest_layer(params);
     enum us_nn_status status = values ? US_NN_OK : US_NN_NO_MEMORY;
     for (int i = 0; i < params->count && !status; i++) {
         const struct cu_layer *layer = &params->layers[i];
-        status =
-            cu_status(cudaMemcpy(values, arena + layer->offset,
-                                 cu_layer_span(layer) * sizeof *values, cudaMemcpyDeviceToHost));
+        const size_t count = cu_layer_span(layer);
+        char *to = (char *)values + count * (sizeof *values - each);
+        status = cu_status(cudaMemcpy(to, (const char *)arena + layer->offset * each, count * each,
+                                      cudaMemcpyDeviceToHost));
+        if (!status && type == NN_CUDA_BF16) {
+            widen(values, count);
+        }
         if (!status) {
             cu_layer_export(layer, values, flat);
         }

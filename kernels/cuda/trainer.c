@@ -14,6 +14,13 @@ static enum nn_cuda_type type_of(const struct us_nn_trainer_config *config) {
     return config->bf16 ? NN_CUDA_BF16 : NN_CUDA_F32;
 }
 
+/* The sum over passes is one of floats; so is that over ranks, unless it was asked for otherwise.
+ */
+static enum nn_cuda_type gradient_type_of(const struct us_nn_trainer_config *config, int passes) {
+    const bool narrow = config->comm ? config->comm_bf16 : true;
+    return config->bf16 && narrow && passes == 1 ? NN_CUDA_BF16 : NN_CUDA_F32;
+}
+
 enum us_nn_status cu_trainer_use(const struct cu_trainer *t) {
     return cu_status(cudaSetDevice(t->base.config.device - 1));
 }
@@ -31,12 +38,18 @@ static enum us_nn_status describe(struct cu_trainer *t) {
         return US_NN_NO_MEMORY;
     }
     const int world = c->comm ? c->comm->world : 1;
+    t->pass = c->pass > 0 ? c->pass : c->batch;
+    t->passes = c->batch / t->pass;
+    for (int last = t->passes - 1; last > 0; last /= 2) {
+        t->levels++; /* those that are set in the number of some pass */
+    }
     cu_params_init(&t->params, &t->layout);
-    cu_net_init(&t->net, t->graph, &t->params, type_of(c), c->batch);
+    cu_net_init(&t->net, t->graph, &t->params, type_of(c), t->pass);
+    t->net.gradient_type = gradient_type_of(c, t->passes);
     cu_net_forward(&t->net);
-    cu_net_losses(&t->net, &c->loss, 1.0f / (float)world);
+    cu_net_losses(&t->net, &c->loss, 1.0f / (float)(world * t->passes));
     cu_net_backward(&t->net);
-    cu_net_init(&t->inference, t->inference_graph, &t->params, type_of(c), c->batch);
+    cu_net_init(&t->inference, t->inference_graph, &t->params, type_of(c), t->pass);
     cu_net_forward(&t->inference);
     cu_params_place(&t->params);
     cu_net_settle(&t->net);
@@ -56,7 +69,14 @@ static void list_blocks(struct cu_trainer *t) {
         t->net.scratch > t->inference.scratch ? t->net.scratch : t->inference.scratch;
     t->block_count = 0;
     need(t, &t->masters, arena, true);
-    need(t, &t->gradients, arena, true);
+    need(t, &t->gradients, t->params.arena_count * nn_cuda_size(t->net.gradient_type), true);
+    for (int i = 0; i < t->levels; i++) {
+        need(t, &t->waiting.at[i], arena, true);
+    }
+    if (t->passes > 1) {
+        const size_t each = US_NN_IDENTITIES * sizeof *t->parts;
+        need(t, &t->parts, (size_t)t->passes * each, true);
+    }
     need(t, &t->moment1, arena, true);
     need(t, &t->moment2, arena, true);
     if (c->optimizer.average_decay > 0) {
@@ -75,10 +95,10 @@ static void list_blocks(struct cu_trainer *t) {
     }
     if (us_nn_arch_size(&c->arch) < c->arch.resolution) {
         const size_t whole = (size_t)c->arch.resolution;
-        need(t, &t->whole, 3 * (size_t)c->batch * whole * whole * sizeof(float), false);
+        need(t, &t->whole, 3 * (size_t)t->pass * whole * whole * sizeof(float), false);
     }
     need(t, &t->update_scratch, cu_update_scratch(t), false);
-    need(t, &t->augment_scratch, us_cuda_augment_scratch(c->batch), false);
+    need(t, &t->augment_scratch, us_cuda_augment_scratch(t->pass), false);
     need(t, &t->state, sizeof *t->state, true);
 }
 
@@ -138,11 +158,9 @@ static const char *cu_problem(const struct us_nn_trainer_config *config) {
     if (cudaGetDeviceCount(&count) != cudaSuccess || config->device > count) {
         return "there is no such GPU";
     }
-    if (config->pass > 0 && config->pass != config->batch) {
-        return "a GPU computes a batch at once, allowed for pass: 0 or the batch";
-    }
-    if (config->comm && config->comm_bf16) {
-        return "gradients of GPUs travel as f32";
+    if (config->comm && config->comm_bf16 && (!config->bf16 || config->pass > 0)) {
+        return "gradients of GPUs travel as bf16 where they are computed in bf16 and without "
+               "passes";
     }
     const enum us_nn_status status = cu_memory(config, &bytes);
     if (status == US_NN_UNSUPPORTED) {
@@ -170,7 +188,7 @@ static void bind(const struct cu_trainer *t, struct cu_net *net, char *memory) {
     net->spaces[0] = memory;
     net->spaces[-CU_WEIGHTS] = t->copies ? t->copies : (char *)t->masters;
     net->spaces[-CU_MASTERS] = (char *)t->masters;
-    net->spaces[-CU_GRADIENTS] = (char *)t->gradients;
+    net->spaces[-CU_GRADIENTS] = t->gradients;
     net->spaces[-CU_MASKS] = (char *)t->masks;
     net->whole = t->whole;
     net->resolution = t->base.config.arch.resolution;
@@ -265,6 +283,9 @@ static enum us_nn_status cu_create(const struct us_nn_trainer_config *config,
         return US_NN_NO_MEMORY;
     }
     t->base.config = *config;
+    if (config->comm) {
+        config->comm->in_tree = config->pass > 0;
+    }
     const enum us_nn_status status = prepare(t);
     if (status) {
         cu_trainer_destroy(&t->base);

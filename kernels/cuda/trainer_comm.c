@@ -29,7 +29,9 @@ static enum us_nn_status send(struct cu_trainer *t, size_t until,
     if (status) {
         return status;
     }
-    return comm->calls->all_reduce(comm, t->gradients + from, until - from, US_NN_COMM_F32, t->side)
+    const bool narrow = t->net.gradient_type == NN_CUDA_BF16;
+    return comm->calls->all_reduce(comm, t->gradients + from * (narrow ? 2 : 4), until - from,
+                                   narrow ? US_NN_COMM_BF16 : US_NN_COMM_F32, t->side)
                ? US_NN_OK
                : US_NN_LOST;
 }

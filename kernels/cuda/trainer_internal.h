@@ -3,13 +3,14 @@
 #define US_KERNELS_CUDA_TRAINER_INTERNAL_H
 
 #include "kernels/augment_cuda.h"
+#include "kernels/cuda/gradient_tree.h"
 #include "kernels/cuda/net_internal.h"
 #include "kernels/nn/comm.h"
 #include "kernels/nn/model_type.h"
 #include "kernels/nn/optimizer_cuda.h"
 #include "kernels/nn/trainer_type.h"
 
-#define CU_BLOCKS 24
+#define CU_BLOCKS 32
 
 /* One piece of device memory and where its address goes. */
 struct cu_block {
@@ -65,10 +66,15 @@ struct cu_trainer {
     cudaStream_t side; /* collectives beside the step */
     cudaEvent_t side_events[CU_STREAMS];
     size_t sent; /* gradients of this step, from the arena's start, on their way to other ranks */
+    int pass, passes; /* faces of an identity computed at once, and how often a step does that */
+    int levels;       /* at which sums of passes wait */
+    struct cu_tree_waiting waiting; /* sums of passes, each an arena of floats */
+    struct us_nn_loss_terms *parts; /* of each pass, [passes][US_NN_IDENTITIES]; NULL: one pass */
     struct cu_block blocks[CU_BLOCKS];
     int block_count;
-    float *masters, *gradients, *moment1, *moment2, *average; /* arenas; average may be NULL */
-    char *copies;                                             /* bfloat16 masters, or NULL */
+    float *masters, *moment1, *moment2, *average; /* arenas; average may be NULL */
+    char *gradients;                              /* of the net's gradient_type */
+    char *copies;                                 /* bfloat16 masters, or NULL */
     float *masks;
     char *memory, *inference_memory, *scratch[CU_STREAMS], *update_scratch;
     float *whole;   /* planes of the whole resolution, when the net is smaller; else NULL */
@@ -88,8 +94,8 @@ enum us_nn_status cu_trainer_use(const struct cu_trainer *t);
 size_t cu_update_scratch(const struct cu_trainer *t);
 void cu_graphs_finish(struct cu_trainer *t);
 
-/* Enqueues what makes the batch of mirror->turns from kept faces. */
-enum us_nn_status cu_augment(struct cu_trainer *t);
+/* Enqueues what makes a pass of the batch of mirror->turns from kept faces. */
+enum us_nn_status cu_augment(struct cu_trainer *t, int pass);
 void cu_faces_finish(struct cu_trainer *t);
 /* Streamed faces of a turn are on the device before what follows on the first stream. */
 enum us_nn_status cu_stage_faces(struct cu_trainer *t, const struct us_nn_turn *turn);

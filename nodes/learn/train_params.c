@@ -391,15 +391,16 @@ struct us_error *us_train_config(const struct train_params *p, const struct us_d
                              "make batch a multiple of the ranks");
     }
     const bool adam = strcmp(p->optimizer, "adam") == 0;
-    *config = (struct us_nn_trainer_config){
-        .device = device,
-        .arch = arch_of(p, size, identities),
-        .batch = batch,
-        .pass = p->pass < batch && device == US_NN_CPU ? (int)p->pass : 0,
-        .comm_bf16 = strcmp(p->exchange, "bf16") == 0,
-        .threads = threads,
-        .seed = (uint64_t)p->seed,
-        .bf16 = strcmp(p->precision, "bf16") == 0};
+    *config = (struct us_nn_trainer_config){.device = device,
+                                            .arch = arch_of(p, size, identities),
+                                            .batch = batch,
+                                            .pass = p->pass < batch ? (int)p->pass
+                                                    : p->pass > 0   ? batch
+                                                                    : 0,
+                                            .comm_bf16 = strcmp(p->exchange, "bf16") == 0,
+                                            .threads = threads,
+                                            .seed = (uint64_t)p->seed,
+                                            .bf16 = strcmp(p->precision, "bf16") == 0};
     config->optimizer = us_nn_optimizer_usual(adam ? US_NN_ADAM : US_NN_ADABELIEF);
     config->optimizer.rate = (float)p->lr;
     config->optimizer.rate_dropout = (float)p->lr_dropout;

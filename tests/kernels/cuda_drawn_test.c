@@ -84,10 +84,10 @@ static void keep(struct us_nn_trainer *trainer, struct kept *const kept[2]) {
 }
 
 /* Steps from kept faces are those from batches, but for rounding; streamed faces change no bit. */
-static void test_drawn_steps_are_batches(void **state) {
-    (void)state;
+static void check_drawn_steps(int pass) {
     struct us_nn_trainer_config config = config_of("df-ud", SIZE);
     config.optimizer.epsilon = 1e-3f;
+    config.pass = pass;
     struct us_nn_trainer *plain = create(&config, GPU), *drawn = create(&config, GPU),
                          *streamed = create(&config, GPU);
     struct kept *const kept[2] = {make_kept(50), make_kept(51)};
@@ -119,9 +119,20 @@ static void test_drawn_steps_are_batches(void **state) {
     us_nn_trainer_destroy(streamed);
 }
 
+static void test_drawn_steps_are_batches(void **state) {
+    (void)state;
+    check_drawn_steps(0);
+}
+
+static void test_drawn_steps_in_passes_are_batches(void **state) {
+    (void)state;
+    check_drawn_steps(1);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_drawn_steps_are_batches),
+        cmocka_unit_test(test_drawn_steps_in_passes_are_batches),
     };
     nn_set_cuda_engine(&us_cuda_trainer_table);
     return cmocka_run_group_tests(tests, NULL, NULL);
