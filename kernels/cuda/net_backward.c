@@ -149,12 +149,11 @@ static struct cu_op *gradient_op(struct cu_net *net, cu_run *run, int node) {
     return op;
 }
 
-static void weight_gradient(struct cu_net *net, int i, struct cu_ref g) {
+static void weights_gradient(struct cu_net *net, int i, struct cu_ref g, bool taken) {
     const struct cu_value *value = &net->values[i], *x = &net->values[node_at(net, i)->inputs[0]];
     const struct cu_layer *layer = value->layer;
-    bool *taken = &net->taken[layer - net->params->layers];
     const size_t bytes = layer->count * nn_cuda_size(net->type);
-    const bool direct = net->type == net->gradient_type && !layer->partial && !*taken;
+    const bool direct = net->type == net->gradient_type && !layer->partial && !taken;
     const struct cu_ref arena = {CU_GRADIENTS, CU_OF_WEIGHTS};
     const struct cu_ref dw = direct ? arena : cu_net_buffer(net, bytes);
     const struct us_conv_desc desc = cu_conv_desc(net, i, US_CONV_WEIGHT_GRADIENT);
@@ -168,12 +167,22 @@ static void weight_gradient(struct cu_net *net, int i, struct cu_ref g) {
         op = cu_net_op(net, cu_run_take, CU_BACKWARD, i);
         op->layer = layer;
         op->count = layer->count;
-        op->add = *taken;
+        op->add = taken;
         cu_op_read(op, dw, bytes);
         cu_op_write(op, arena, 0);
         cu_op_read(op, layer->partial ? (struct cu_ref){CU_MASKS, CU_OF_WEIGHTS} : nowhere, 0);
     }
-    op = cu_net_op(net, cu_run_bias, CU_BACKWARD, i);
+}
+
+/* Of weights and bias. */
+static void layer_gradient(struct cu_net *net, int i, struct cu_ref g) {
+    const struct cu_value *value = &net->values[i];
+    const struct cu_layer *layer = value->layer;
+    bool *taken = &net->taken[layer - net->params->layers];
+    if (!cu_net_factor(net, i, g)) {
+        weights_gradient(net, i, g, *taken);
+    }
+    struct cu_op *op = cu_net_op(net, cu_run_bias, CU_BACKWARD, i);
     op->layer = layer;
     op->stride = layer->out;
     op->count = value->bytes / nn_cuda_size(net->type) / (size_t)layer->out;
@@ -227,7 +236,7 @@ static void back_layer(struct cu_net *net, int i) {
         cu_op_read(op, g, value->bytes);
         cu_op_write(op, g, value->bytes);
     }
-    weight_gradient(net, i, g);
+    layer_gradient(net, i, g);
     if (wants(net, node->inputs[0])) {
         data_gradient(net, i, g);
     }
@@ -424,4 +433,5 @@ void cu_net_backward(struct cu_net *net) {
             back[net->graph->nodes[i].kind](net, i);
         }
     }
+    cu_net_late(net);
 }

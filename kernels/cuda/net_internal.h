@@ -24,6 +24,7 @@
 #define CU_ACCESSES 10
 #define CU_PENDING 6
 #define CU_STREAMS 2
+#define CU_FACTORS 4
 
 static inline int cu_pad(int channels) {
     return (channels + 7) / 8 * 8;
@@ -101,7 +102,8 @@ enum { CU_SPACES = 7 };
 /* Offsets into these arenas while places are not known: of the operation's layer. */
 enum { CU_OF_WEIGHTS, CU_OF_BIAS };
 
-enum cu_phase { CU_FORWARD, CU_LOSS, CU_BACKWARD };
+/* CU_LATE: once what was gathered from other ranks is there. */
+enum cu_phase { CU_FORWARD, CU_LOSS, CU_BACKWARD, CU_LATE };
 
 struct cu_access {
     struct cu_ref ref;
@@ -135,6 +137,7 @@ struct cu_op {
     int plan;                     /* of net->plans, or -1 */
     const struct cu_layer *layer; /* where weights, bias, gradient and mask lie: places in those
                                      arenas are relative to the layer's */
+    int gathers;                  /* 1 + one of net->factors that is complete with it, or 0 */
     size_t final;                 /* gradients from the arena's start that no later one adds to;
                                      0: it makes none */
 };
@@ -160,11 +163,24 @@ struct cu_value {
     struct cu_ref gradient; /* planes: what the loss writes */
 };
 
+/* A dense layer whose weight gradient every rank computes from all ranks' factors of it: in both
+ * places lie those of the ranks, one after another. */
+struct cu_factor {
+    int node;
+    const struct cu_layer *layer;
+    struct cu_ref x, g;      /* what it read, its output's gradient */
+    size_t x_bytes, g_bytes; /* of one rank's */
+};
+
 struct cu_net {
     enum us_nn_status status;
     enum nn_cuda_type type;
     enum nn_cuda_type gradient_type; /* of the arena; f32 unless set before cu_net_backward */
     int batch;
+    int world, rank; /* of a group whose factors may be gathered; 0 unless set before
+                        cu_net_backward */
+    struct cu_factor factors[CU_FACTORS];
+    int factor_count;
     const struct nn_graph *graph; /* borrowed, also after describing */
     struct cu_params *params;     /* borrowed */
     struct nn_plan plan;
@@ -217,10 +233,15 @@ struct cu_streams {
 typedef enum us_nn_status cu_complete(void *context, size_t elements,
                                       const struct cu_streams *streams);
 
+/* Called when this rank's part of a factor is made, once what is on the streams is done. */
+typedef enum us_nn_status cu_gather(void *context, const struct cu_factor *factor,
+                                    const struct cu_streams *streams);
+
 struct cu_selection {
     enum cu_phase from, to;
     unsigned decoders;
     cu_complete *complete; /* NULL: nobody asks */
+    cu_gather *gather;     /* needed in a backward pass of a net with factors */
     void *context;
     bool packed; /* the inputs are there as the first layer reads them */
 };
@@ -242,6 +263,10 @@ struct us_conv_desc cu_conv_desc(const struct cu_net *net, int node, enum us_con
 void cu_op_plan(struct cu_net *net, struct cu_op *op, const struct us_conv_desc *desc);
 /* Says which gradients are needed and makes the planes that the losses write theirs to. */
 void cu_net_look_back(struct cu_net *net);
+/* Puts a dense layer's factors where they are gathered, if that is less than its gradient; else
+ * false. cu_net_late describes what is made of them, at the end. */
+bool cu_net_factor(struct cu_net *net, int node, struct cu_ref gradient);
+void cu_net_late(struct cu_net *net);
 /* Shape of a head; `input` is the node whose value it reads. */
 void cu_head_shape(const struct cu_net *net, int node, struct cu_op *op, int *input);
 struct cu_ref cu_net_buffer(struct cu_net *net, size_t bytes);

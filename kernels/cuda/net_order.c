@@ -181,6 +181,9 @@ static void mark_final(struct cu_net *net) {
                 first = at < first ? at : first;
             }
         }
+        if (op->phase == CU_LATE) {
+            continue; /* these do not travel */
+        }
         op->final = first < SIZE_MAX ? lowest : 0;
         lowest = first < lowest ? first : lowest;
     }

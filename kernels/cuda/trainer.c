@@ -46,6 +46,10 @@ static enum us_nn_status describe(struct cu_trainer *t) {
     cu_params_init(&t->params, &t->layout);
     cu_net_init(&t->net, t->graph, &t->params, type_of(c), t->pass);
     t->net.gradient_type = gradient_type_of(c, t->passes);
+    if (c->comm && c->pass == 0) { /* with passes all sums are the tree's */
+        t->net.world = world;
+        t->net.rank = c->comm->rank;
+    }
     cu_net_forward(&t->net);
     cu_net_losses(&t->net, &c->loss, 1.0f / (float)(world * t->passes));
     cu_net_backward(&t->net);

@@ -103,9 +103,12 @@ enum us_nn_status cu_stage_faces(struct cu_trainer *t, const struct us_nn_turn *
 enum us_nn_status cu_stage_next(struct cu_trainer *t, const struct us_nn_turn *turn);
 
 /* With config.comm, trainer_comm.c: gradients that are made go to the other ranks (a cu_complete),
- * the rest of them and the losses do, and the first stream waits for all. */
+ * and factors of others (a cu_gather); the rest of them and the losses do, and the first stream
+ * waits for all. */
 enum us_nn_status cu_comm_complete(void *context, size_t elements,
                                    const struct cu_streams *streams);
+enum us_nn_status cu_comm_gather(void *context, const struct cu_factor *factor,
+                                 const struct cu_streams *streams);
 enum us_nn_status cu_comm_rest(struct cu_trainer *t);
 /* The host waits for the first stream; US_NN_LOST: a rank is gone. */
 enum us_nn_status cu_comm_finish(const struct cu_trainer *t);

@@ -88,6 +88,7 @@ static enum us_nn_status compute(struct cu_trainer *t, enum cu_phase to, bool pa
                                       .decoders = ~0u,
                                       .packed = packed,
                                       .complete = shared ? cu_comm_complete : NULL,
+                                      .gather = cu_comm_gather,
                                       .context = t};
     t->sent = 0;
     return cu_net_run(&t->net, &what, &t->streams);

@@ -21,6 +21,7 @@ enum { SIZE = 32, PAIRS = 4, STEPS = 3, FLOATS = 1 << 20 };
 /* What a process leaves behind for the test. */
 struct result {
     double losses[STEPS], norms[STEPS];
+    int factors; /* layers whose gradients did not travel */
     size_t count;
     float weights[FLOATS];
 };
@@ -71,6 +72,7 @@ static void run(struct us_nn_comm *comm, const struct us_nn_trainer_config *usua
         result->losses[step] = losses.total;
         result->norms[step] = losses.gradient_norm;
     }
+    result->factors = ((struct cu_trainer *)trainer)->net.factor_count;
     result->count = us_nn_trainer_layout(trainer)->count;
     assert_true(result->count <= FLOATS);
     assert_int_equal(us_nn_trainer_read(trainer, US_NN_PARAMETERS, result->weights), US_NN_OK);
@@ -134,6 +136,8 @@ static void test_two_gpus_equal_one(void **state) {
     (void)state;
     const struct us_nn_trainer_config config = usual();
     struct result *results = run_both(&config);
+    assert_int_equal(results[0].factors, 1); /* the dense layer behind the encoder */
+    assert_int_equal(results[2].factors, 0);
     assert_near(results, 1e-5);
     munmap(results, 3 * sizeof *results);
 }
@@ -146,6 +150,7 @@ static void test_passes_make_it_bit_for_bit(void **state) {
         config.pass = pass;
         struct result *results = run_both(&config);
         const struct result *one = &results[2], *two = &results[0];
+        assert_int_equal(two->factors, 0);
         assert_memory_equal(one->weights, two->weights, one->count * sizeof(float));
         assert_memory_equal(one->norms, two->norms, sizeof one->norms);
         for (int step = 0; step < STEPS; step++) {
