@@ -179,7 +179,9 @@ static bool is_right(struct trial *trial, cudnnHandle_t handle, const struct us_
 static float measure(struct trial *trial, cudnnHandle_t handle, const struct us_conv_desc *desc,
                      struct conv_candidate *item, float best) {
     const bool right = is_right(trial, handle, desc, item);
-    const float again = right ? run_once(trial, handle, desc, item) : -1;
+    const float second = right ? run_once(trial, handle, desc, item) : -1;
+    const float third = second < 0 ? second : run_once(trial, handle, desc, item);
+    const float again = third < second ? third : second; /* somebody may have disturbed one */
     if (again < 0) {
         (void)cudaGetLastError();
         return 0;
