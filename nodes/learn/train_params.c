@@ -68,7 +68,8 @@ const struct us_param us_train_params[] = {
      .unit = "pairs",
      .role = US_UNKEYED},
     {.name = "exchange",
-     .doc = "How gradients travel between ranks: bf16 takes half the bytes.",
+     .doc = "How gradients travel between ranks: bf16 takes half the bytes; on GPUs it wants "
+            "precision: bf16 and no pass.",
      .type = US_PARAM_CHOICE,
      .offset = AT(exchange),
      .text = "f32",
