@@ -62,10 +62,15 @@ static void run(struct us_nn_comm *comm, const struct us_nn_trainer_config *usua
     config.batch = PAIRS / world;
     assert_int_equal(us_nn_trainer_create(&config, &trainer), US_NN_OK);
     const size_t first = (size_t)(rank * config.batch) * SIZE * SIZE;
+    float *pictures[6];
     for (uint32_t side = 0; side < 2; side++) {
-        batch.faces[side].inputs = picture(3 * PAIRS, 10 + side) + 3 * first;
-        batch.faces[side].targets = picture(3 * PAIRS, 20 + side) + 3 * first;
-        batch.faces[side].masks = picture(PAIRS, 30 + side) + first;
+        float **own = pictures + 3 * side;
+        own[0] = picture(3 * PAIRS, 10 + side);
+        own[1] = picture(3 * PAIRS, 20 + side);
+        own[2] = picture(PAIRS, 30 + side);
+        batch.faces[side].inputs = own[0] + 3 * first;
+        batch.faces[side].targets = own[1] + 3 * first;
+        batch.faces[side].masks = own[2] + first;
     }
     for (int step = 0; step < STEPS; step++) {
         assert_int_equal(us_nn_trainer_step(trainer, &batch, &losses), US_NN_OK);
@@ -77,6 +82,9 @@ static void run(struct us_nn_comm *comm, const struct us_nn_trainer_config *usua
     assert_true(result->count <= FLOATS);
     assert_int_equal(us_nn_trainer_read(trainer, US_NN_PARAMETERS, result->weights), US_NN_OK);
     us_nn_trainer_destroy(trainer);
+    for (int i = 0; i < 6; i++) {
+        us_nn_free(pictures[i]);
+    }
 }
 
 static void rank_main(int rank, const int data[2], const int hear[2],
