@@ -171,10 +171,10 @@ struct run {
 };
 } // namespace
 
-/* The next part of the scratch; NULL while only its size is asked for. */
+/* The next part of the scratch, at a multiple of 16; NULL while only its size is asked for. */
 static void *take(char *scratch, size_t *used, size_t bytes) {
     void *part = scratch ? scratch + *used : NULL;
-    *used += bytes;
+    *used += (bytes + 15) / 16 * 16;
     return part;
 }
 
@@ -204,7 +204,10 @@ static size_t plan(struct run *r, const struct us_nn_loss_weights *weights, int 
     }
     r->soft = (float *)take(base, &used, masks * sizeof(float));
     r->half = (float *)take(base, &used, masks * sizeof(float));
-    r->maps = (float *)take(base, &used, 9 * masks * sizeof(float));
+    const size_t maps[2] = {nn_cuda_dssim_maps(&r->dssim[0], 3 * count),
+                            nn_cuda_dssim_maps(&r->dssim[1], 3 * count)};
+    const size_t most = r->windows > 1 && maps[1] > maps[0] ? maps[1] : maps[0];
+    r->maps = (float *)take(base, &used, most * sizeof(float));
     return used;
 }
 
