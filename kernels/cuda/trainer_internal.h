@@ -3,13 +3,13 @@
 #define US_KERNELS_CUDA_TRAINER_INTERNAL_H
 
 #include "kernels/augment_cuda.h"
-#include "kernels/cuda/net_internal.h"
+#include "kernels/cuda/net_judge_internal.h"
 #include "kernels/nn/comm.h"
 #include "kernels/nn/model_type.h"
 #include "kernels/nn/optimizer_cuda.h"
 #include "kernels/nn/trainer_type.h"
 
-#define CU_BLOCKS 24
+#define CU_BLOCKS 40
 
 /* One piece of device memory and where its address goes. */
 struct cu_block {
@@ -22,7 +22,9 @@ struct cu_block {
  * the mirror on the host is pinned. */
 struct cu_state {
     struct nn_cuda_clock clock;
-    double square_sum; /* of the gradients; not finite when a loss is not */
+    double square_sum;            /* of the gradients; not finite when a loss is not */
+    double judge_sums[NN_JUDGES]; /* likewise; these and the one above are finite together */
+    struct nn_cuda_clock judge_clocks[NN_JUDGES];
     struct us_nn_loss_terms terms[US_NN_IDENTITIES];
     float fade;
     struct us_augment_turn turns[US_NN_IDENTITIES];
@@ -60,6 +62,7 @@ struct cu_trainer {
     struct cu_params params;
     struct nn_graph *graph, *inference_graph;
     struct cu_net net, inference;
+    struct cu_judge *judges[NN_JUDGES]; /* NULL: there is none */
     struct us_conv_planner *planner;
     struct cu_streams streams;
     cudaStream_t side; /* collectives beside the step */
@@ -103,6 +106,25 @@ enum us_nn_status cu_comm_complete(void *context, size_t elements,
 enum us_nn_status cu_comm_rest(struct cu_trainer *t);
 /* The host waits for the first stream; US_NN_LOST: a rank is gone. */
 enum us_nn_status cu_comm_finish(const struct cu_trainer *t);
+
+/* The discriminators, trainer_adversary.c; every function does nothing without them. */
+/* Between the losses of the trained network and its backward pass. */
+enum us_nn_status cu_adversaries_describe(struct cu_trainer *t);
+/* Once the networks are settled, in this order. `scratch`: the most that a stream needs so far. */
+enum us_nn_status cu_adversaries_make_plans(struct cu_trainer *t);
+size_t cu_adversaries_list(struct cu_trainer *t, size_t scratch);
+enum us_nn_status cu_adversaries_bind(struct cu_trainer *t);
+void cu_adversaries_finish(struct cu_trainer *t); /* before the planner goes */
+void cu_adversaries_free(struct cu_trainer *t);   /* after their blocks are freed */
+/* In a step: what the host says beforehand; the sums over the ranks, on the side stream; whether
+ * all gradients are finite; the updates. */
+void cu_adversaries_set(struct cu_trainer *t);
+enum us_nn_status cu_adversaries_share(struct cu_trainer *t);
+enum us_nn_status cu_adversaries_measure(struct cu_trainer *t);
+enum us_nn_status cu_adversaries_move(struct cu_trainer *t);
+size_t cu_adversaries_count(const struct us_nn_trainer *trainer);
+enum us_nn_status cu_adversaries_read(const struct us_nn_trainer *trainer, float *flat);
+enum us_nn_status cu_adversaries_write(struct us_nn_trainer *trainer, const float *flat);
 
 /* Functions of cu_trainer_type; trainer_type.h says what they do. */
 void cu_trainer_destroy(struct us_nn_trainer *trainer);

@@ -88,7 +88,7 @@ static enum us_nn_status measure(struct cu_trainer *t) {
         error =
             cu_judge(t->state->terms, t->graph->identities, &t->state->square_sum, main_stream(t));
     }
-    return cu_status(error);
+    return error == cudaSuccess ? cu_adversaries_measure(t) : cu_status(error);
 }
 
 static enum us_nn_status move(struct cu_trainer *t) {
@@ -107,7 +107,7 @@ static enum us_nn_status move(struct cu_trainer *t) {
         error = nn_cuda_optimizer_step(optimizer, &all, &t->state->clock, t->base.config.seed,
                                        main_stream(t));
     }
-    return cu_status(error);
+    return error == cudaSuccess ? cu_adversaries_move(t) : cu_status(error);
 }
 
 enum source { FROM_BATCH, FROM_FACES };
@@ -156,6 +156,7 @@ static void set_mirror(struct cu_trainer *t) {
     t->mirror->clock.step = t->base.steps;
     t->mirror->clock.rate = t->base.config.optimizer.rate;
     t->mirror->fade = t->base.config.arch.fade;
+    cu_adversaries_set(t);
 }
 
 static enum us_nn_status begin(struct cu_trainer *t, const struct us_nn_batch *batch) {
