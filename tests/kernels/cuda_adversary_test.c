@@ -334,6 +334,26 @@ static void test_what_is_not_finite_moves_nothing(void **state) {
     }
 }
 
+/* Its convolutions use the scratch of the stream that it is on, which has room for them. */
+static void test_a_judge_works_in_the_scratch_of_its_stream(void **state) {
+    (void)state;
+    const struct us_nn_trainer_config config = against("df-ud", 0.05f, 0.1f);
+    struct us_nn_trainer *trainer = create(&config, GPU);
+    const struct cu_trainer *t = (const struct cu_trainer *)trainer;
+    int judges = 0;
+    for (int i = 0; i < t->net.op_count; i++) {
+        const struct cu_op *op = &t->net.ops[i];
+        if (op->judge) {
+            assert_true(op->phase == CU_JUDGE);
+            assert_ptr_equal(op->judge->net.scratches[0], t->scratch[op->stream]);
+            assert_true(us_emulation_is_device(t->scratch[op->stream], op->judge->net.scratch));
+            judges++;
+        }
+    }
+    assert_int_equal(judges, NN_JUDGES);
+    us_nn_trainer_destroy(trainer);
+}
+
 static void test_their_memory_is_counted(void **state) {
     (void)state;
     struct us_nn_trainer_config off = against("df-ud", 0, 0), on = against("df-ud", 0.05f, 0.1f);
@@ -366,6 +386,7 @@ int main(void) {
         cmocka_unit_test(test_replay_poison_and_resume_change_no_bit),
         cmocka_unit_test(test_states_travel),
         cmocka_unit_test(test_what_is_not_finite_moves_nothing),
+        cmocka_unit_test(test_a_judge_works_in_the_scratch_of_its_stream),
         cmocka_unit_test(test_their_memory_is_counted),
     };
     nn_set_cuda_engine(&us_cuda_trainer_table);
