@@ -187,6 +187,31 @@ static void test_many_steps_stay_together(void **state) {
     us_nn_trainer_destroy(gpu);
 }
 
+/* Rate dropout is of the net alone: all of a judge's weights move, as on the processor. */
+static void test_rate_dropout_spares_judges(void **state) {
+    (void)state;
+    struct us_nn_trainer_config config = against("df-ud", 0.5f, 0.5f);
+    config.optimizer.epsilon = 1e-3f;
+    config.optimizer.rate_dropout = 0.3f;
+    struct us_nn_trainer *cpu = create(&config, US_NN_CPU), *gpu = create(&config, GPU);
+    struct us_nn_batch batch = make_batch(32, 2);
+    struct us_nn_losses losses;
+    float *start = read_judges(gpu);
+    assert_int_equal(us_nn_trainer_step(cpu, &batch, &losses), US_NN_OK);
+    assert_int_equal(us_nn_trainer_step(gpu, &batch, &losses), US_NN_OK);
+    const size_t count = us_nn_trainer_judge_count(gpu);
+    float *x = read_judges(cpu), *y = read_judges(gpu);
+    double norm;
+    const double way = distance(start, x, count, &norm), off = distance(x, y, count, &norm);
+    assert_true(way > 0 && off < 0.01 * way);
+    us_nn_free(start);
+    us_nn_free(x);
+    us_nn_free(y);
+    free_batch(&batch);
+    us_nn_trainer_destroy(cpu);
+    us_nn_trainer_destroy(gpu);
+}
+
 static void poison(struct us_nn_trainer *trainer) {
     struct cu_trainer *t = (struct cu_trainer *)trainer;
     assert_int_equal(cudaMemset(t->memory, 0xFF, t->net.plan.size), cudaSuccess);
@@ -228,7 +253,7 @@ static void hand_over(struct us_nn_trainer *from, struct us_nn_trainer *to) {
 }
 
 static void replay_of(struct us_nn_trainer_config config) {
-    config.optimizer.rate_dropout = 0.3f; /* of the net alone */
+    config.optimizer.rate_dropout = 0.3f;
     struct us_nn_batch batch = make_batch(32, 2);
     struct us_nn_trainer *captured = create(&config, GPU), *plain = create(&config, GPU),
                          *resumed = create(&config, GPU);
@@ -383,6 +408,7 @@ int main(void) {
         cmocka_unit_test(test_gradients_in_bf16),
         cmocka_unit_test(test_they_pull),
         cmocka_unit_test(test_many_steps_stay_together),
+        cmocka_unit_test(test_rate_dropout_spares_judges),
         cmocka_unit_test(test_replay_poison_and_resume_change_no_bit),
         cmocka_unit_test(test_states_travel),
         cmocka_unit_test(test_what_is_not_finite_moves_nothing),
