@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "kernels/cuda/conv_plan.h"
+#include "kernels/nn/adversarial_loss_cuda.h"
 #include "kernels/nn/graph.h"
 #include "kernels/nn/loss.h"
 #include "kernels/nn/plan_internal.h"
@@ -46,6 +47,8 @@ struct cu_layer {
     enum cu_row_order order;
     int row_c, row_h, row_w; /* CU_ROWS_VECTOR: what the rows are; else all rows, 1, 1 */
     int real_in, in, out;    /* the last two padded */
+    int split, gap;          /* inputs from `split` on lie `gap` further: between what a
+                                concatenation joined is padding */
     int height, width;
     bool partial;         /* some slice is smaller than the kernel */
     size_t offset, count; /* of the weights, in arena elements */
@@ -103,7 +106,7 @@ enum { CU_SPACES = 7 };
 enum { CU_OF_WEIGHTS, CU_OF_BIAS };
 
 /* CU_LATE: once what was gathered from other ranks is there. */
-enum cu_phase { CU_FORWARD, CU_LOSS, CU_BACKWARD, CU_LATE };
+enum cu_phase { CU_FORWARD, CU_LOSS, CU_JUDGE, CU_BACKWARD, CU_LATE };
 
 struct cu_access {
     struct cu_ref ref;
@@ -113,6 +116,7 @@ struct cu_access {
 
 struct cu_net;
 struct cu_op;
+struct cu_judge; /* net_judge_internal.h */
 typedef enum us_nn_status cu_run(const struct cu_net *net, const struct cu_op *op, void *const *at,
                                  void *stream);
 
@@ -133,6 +137,8 @@ struct cu_op {
     bool add;
     int channels, factor; /* of planes */
     bool sigmoid;
+    struct nn_cuda_entropy entropy;
+    const struct cu_judge *judge; /* a discriminator's network that runs inside of this, or NULL */
     struct us_conv_desc desc;
     int plan;                     /* of net->plans, or -1 */
     const struct cu_layer *layer; /* where weights, bias, gradient and mask lie: places in those
@@ -160,7 +166,8 @@ struct cu_value {
     bool sloped;            /* the only pending gradient has the leaky ReLU's derivative in it */
     struct cu_ref units;    /* buffer that its NN_PARTs' gradients go to, or nowhere */
     unsigned covered;       /* units of it that are written */
-    struct cu_ref gradient; /* planes: what the loss writes */
+    struct cu_ref gradient; /* planes: what the loss writes; a differentiable input's: what comes
+                               out, as planes */
 };
 
 /* A dense layer whose weight gradient every rank computes from all ranks' factors of it: in both
@@ -193,6 +200,7 @@ struct cu_net {
     struct us_conv_planner *planner; /* borrowed, given at binding */
     size_t scratch;                  /* bytes of each stream's */
     bool taken[CU_LAYERS];           /* layers whose gradient was written, while describing */
+    bool still;                      /* layers get no gradient from what is described now */
     char *spaces[CU_SPACES];         /* by -buffer: arenas; [0]: the planned memory */
     char *scratches[CU_STREAMS];
     const float *fade; /* on the device */
@@ -261,8 +269,13 @@ enum us_nn_status cu_net_infer(const struct cu_net *net, const struct cu_streams
 /* The convolution of a node without bias, residual and slope. */
 struct us_conv_desc cu_conv_desc(const struct cu_net *net, int node, enum us_conv_op kind);
 void cu_op_plan(struct cu_net *net, struct cu_op *op, const struct us_conv_desc *desc);
-/* Says which gradients are needed and makes the planes that the losses write theirs to. */
-void cu_net_look_back(struct cu_net *net);
+/* Says which gradients are needed for those of `heads` (nodes) and makes the planes that their
+ * losses are to write them to. May be called again, for another backward pass of the same values.
+ */
+void cu_net_look_back(struct cu_net *net, const int *heads, int count);
+/* A gradient of a node's output that something beside the graph makes; after cu_net_look_back and
+ * before cu_net_backward. It is written over. */
+void cu_net_bring(struct cu_net *net, int node, struct cu_ref gradient);
 /* Puts a dense layer's factors where they are gathered, if that is less than its gradient; else
  * false. cu_net_late describes what is made of them, at the end. */
 bool cu_net_factor(struct cu_net *net, int node, struct cu_ref gradient);
@@ -270,6 +283,8 @@ void cu_net_late(struct cu_net *net);
 /* Shape of a head; `input` is the node whose value it reads. */
 void cu_head_shape(const struct cu_net *net, int node, struct cu_op *op, int *input);
 struct cu_ref cu_net_buffer(struct cu_net *net, size_t bytes);
+struct cu_ref cu_net_kept(struct cu_net *net, size_t bytes); /* with cu_net_keep */
+struct cu_ref cu_ref_behind(struct cu_ref ref, size_t bytes);
 struct cu_op *cu_net_op(struct cu_net *net, cu_run *run, enum cu_phase phase, int node);
 void cu_op_read(struct cu_op *op, struct cu_ref ref, size_t bytes);
 void cu_op_write(struct cu_op *op, struct cu_ref ref, size_t bytes);
@@ -298,6 +313,7 @@ cu_run cu_run_upsample;          /* x, y */
 cu_run cu_run_upsample_gradient; /* g, x, dx */
 cu_run cu_run_norm;              /* x, y, scales */
 cu_run cu_run_norm_gradient;     /* g, y, scales, dx */
+cu_run cu_run_unpack;            /* x, planes */
 cu_run cu_run_head;              /* x, planes */
 cu_run cu_run_head_gradient;     /* g, planes, dx */
 cu_run cu_run_loss; /* image, mask, target, target mask, priority, both gradients, terms */

@@ -187,12 +187,17 @@ static struct nn_cuda_head head_of(const struct cu_op *op) {
                                  .factor = op->factor};
 }
 
+enum us_nn_status cu_run_unpack(const struct cu_net *net, const struct cu_op *op, void *const *at,
+                                void *stream) {
+    const struct nn_cuda_map map = map_of(op);
+    return cu_status(nn_cuda_unpack(net->type, at[0], at[1], op->channels, &map, stream));
+}
+
 enum us_nn_status cu_run_head(const struct cu_net *net, const struct cu_op *op, void *const *at,
                               void *stream) {
     const struct nn_cuda_head head = head_of(op);
-    const struct nn_cuda_map map = map_of(op);
     if (!op->sigmoid) {
-        return cu_status(nn_cuda_unpack(net->type, at[0], at[1], op->channels, &map, stream));
+        return cu_run_unpack(net, op, at, stream);
     }
     return cu_status(nn_cuda_head_forward(net->type, at[0], NULL, at[1], &head, stream));
 }

@@ -52,6 +52,10 @@ static enum us_nn_status describe(struct cu_trainer *t) {
     }
     cu_net_forward(&t->net);
     cu_net_losses(&t->net, &c->loss, 1.0f / (float)(world * t->passes));
+    status = cu_adversaries_describe(t);
+    if (status) {
+        return status;
+    }
     cu_net_backward(&t->net);
     cu_net_init(&t->inference, t->inference_graph, &t->params, type_of(c), t->pass);
     cu_net_forward(&t->inference);
@@ -69,9 +73,9 @@ static void need(struct cu_trainer *t, void *at, size_t bytes, bool zeroed) {
 static void list_blocks(struct cu_trainer *t) {
     const struct us_nn_trainer_config *c = &t->base.config;
     const size_t arena = t->params.arena_count * sizeof(float);
-    const size_t scratch =
-        t->net.scratch > t->inference.scratch ? t->net.scratch : t->inference.scratch;
+    size_t scratch = t->net.scratch > t->inference.scratch ? t->net.scratch : t->inference.scratch;
     t->block_count = 0;
+    scratch = cu_adversaries_list(t, scratch);
     need(t, &t->masters, arena, true);
     need(t, &t->gradients, t->params.arena_count * nn_cuda_size(t->net.gradient_type), true);
     for (int i = 0; i < t->levels; i++) {
@@ -115,6 +119,7 @@ static size_t listed(const struct cu_trainer *t) {
 }
 
 static void free_host(struct cu_trainer *t) {
+    cu_adversaries_free(t);
     us_nn_layout_finish(&t->layout);
     if (t->graph) {
         nn_graph_destroy(t->graph);
@@ -262,6 +267,7 @@ static enum us_nn_status prepare(struct cu_trainer *t) {
                                              cu_plan_folder(folder, sizeof folder), &t->planner);
     status = status ? status : cu_net_make_plans(&t->net, t->planner);
     status = status ? status : cu_net_make_plans(&t->inference, t->planner);
+    status = status ? status : cu_adversaries_make_plans(t);
     if (status) {
         return status;
     }
@@ -276,6 +282,7 @@ static enum us_nn_status prepare(struct cu_trainer *t) {
     status = status ? status : cu_net_make_events(&t->inference);
     status = status ? status : cu_params_write_masks(&t->params, t->masks);
     status = status ? status : make_rest(t);
+    status = status ? status : cu_adversaries_bind(t);
     cu_set_fade(&t->base, t->base.config.arch.fade);
     return status ? status : initialise(t);
 }
@@ -307,6 +314,7 @@ void cu_trainer_destroy(struct us_nn_trainer *trainer) {
     cu_faces_finish(t);
     cu_net_finish(&t->net);
     cu_net_finish(&t->inference);
+    cu_adversaries_finish(t);
     us_conv_planner_destroy(t->planner);
     for (int i = 0; i < t->block_count; i++) {
         (void)cudaFree(*(void **)t->blocks[i].at);
@@ -360,4 +368,7 @@ const struct nn_trainer_type cu_trainer_type = {.problem = cu_problem,
                                                 .set_fade = cu_set_fade,
                                                 .layout = cu_layout,
                                                 .read = cu_trainer_read,
-                                                .write = cu_trainer_write};
+                                                .write = cu_trainer_write,
+                                                .judge_count = cu_adversaries_count,
+                                                .read_judges = cu_adversaries_read,
+                                                .write_judges = cu_adversaries_write};

@@ -88,6 +88,7 @@ enum us_nn_status cu_comm_rest(struct cu_trainer *t) {
     if (!status) {
         status = gather_streams(t, &t->streams);
     }
+    status = status ? status : cu_adversaries_share(t);
     if (status) {
         return status;
     }

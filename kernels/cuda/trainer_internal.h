@@ -4,13 +4,13 @@
 
 #include "kernels/augment_cuda.h"
 #include "kernels/cuda/gradient_tree.h"
-#include "kernels/cuda/net_internal.h"
+#include "kernels/cuda/net_judge_internal.h"
 #include "kernels/nn/comm.h"
 #include "kernels/nn/model_type.h"
 #include "kernels/nn/optimizer_cuda.h"
 #include "kernels/nn/trainer_type.h"
 
-#define CU_BLOCKS 32
+#define CU_BLOCKS 64
 
 /* One piece of device memory and where its address goes. */
 struct cu_block {
@@ -23,7 +23,9 @@ struct cu_block {
  * the mirror on the host is pinned. */
 struct cu_state {
     struct nn_cuda_clock clock;
-    double square_sum; /* of the gradients; not finite when a loss is not */
+    double square_sum;            /* of the gradients; not finite when a loss is not */
+    double judge_sums[NN_JUDGES]; /* likewise; these and the one above are finite together */
+    struct nn_cuda_clock judge_clocks[NN_JUDGES];
     struct us_nn_loss_terms terms[US_NN_IDENTITIES];
     float fade;
     struct us_augment_turn turns[US_NN_IDENTITIES];
@@ -61,6 +63,7 @@ struct cu_trainer {
     struct cu_params params;
     struct nn_graph *graph, *inference_graph;
     struct cu_net net, inference;
+    struct cu_judge *judges[NN_JUDGES]; /* NULL: there is none */
     struct us_conv_planner *planner;
     struct cu_streams streams;
     cudaStream_t side; /* collectives beside the step */
@@ -112,6 +115,27 @@ enum us_nn_status cu_comm_gather(void *context, const struct cu_factor *factor,
 enum us_nn_status cu_comm_rest(struct cu_trainer *t);
 /* The host waits for the first stream; US_NN_LOST: a rank is gone. */
 enum us_nn_status cu_comm_finish(const struct cu_trainer *t);
+
+/* The discriminators, trainer_adversary.c; every function does nothing without them. */
+/* Between the losses of the trained network and its backward pass. */
+enum us_nn_status cu_adversaries_describe(struct cu_trainer *t);
+/* Once the networks are settled, in this order. `scratch`: the most that a stream needs so far. */
+enum us_nn_status cu_adversaries_make_plans(struct cu_trainer *t);
+size_t cu_adversaries_list(struct cu_trainer *t, size_t scratch);
+enum us_nn_status cu_adversaries_bind(struct cu_trainer *t);
+void cu_adversaries_finish(struct cu_trainer *t); /* before the planner goes */
+void cu_adversaries_free(struct cu_trainer *t);   /* after their blocks are freed */
+/* In a step: what the host says beforehand; the sums over passes and over the ranks, on the side
+ * stream; whether all gradients are finite; the updates. */
+void cu_adversaries_set(struct cu_trainer *t);
+/* Adds their gradients of a pass to those before, as the autoencoder's are. */
+enum us_nn_status cu_adversaries_add_pass(struct cu_trainer *t, int pass, int level, bool last);
+enum us_nn_status cu_adversaries_share(struct cu_trainer *t);
+enum us_nn_status cu_adversaries_measure(struct cu_trainer *t);
+enum us_nn_status cu_adversaries_move(struct cu_trainer *t);
+size_t cu_adversaries_count(const struct us_nn_trainer *trainer);
+enum us_nn_status cu_adversaries_read(const struct us_nn_trainer *trainer, float *flat);
+enum us_nn_status cu_adversaries_write(struct us_nn_trainer *trainer, const float *flat);
 
 /* Functions of cu_trainer_type; trainer_type.h says what they do. */
 void cu_trainer_destroy(struct us_nn_trainer *trainer);

@@ -102,7 +102,7 @@ static enum us_nn_status measure(struct cu_trainer *t) {
         error =
             cu_judge(t->state->terms, t->graph->identities, &t->state->square_sum, main_stream(t));
     }
-    return cu_status(error);
+    return error == cudaSuccess ? cu_adversaries_measure(t) : cu_status(error);
 }
 
 static enum us_nn_status move(struct cu_trainer *t) {
@@ -121,7 +121,7 @@ static enum us_nn_status move(struct cu_trainer *t) {
         error = nn_cuda_optimizer_step(optimizer, &all, &t->state->clock, t->base.config.seed,
                                        main_stream(t));
     }
-    return cu_status(error);
+    return error == cudaSuccess ? cu_adversaries_move(t) : cu_status(error);
 }
 
 static enum us_nn_status put_terms_by(struct cu_trainer *t, int pass) {
@@ -149,6 +149,7 @@ static enum us_nn_status add_pass(struct cu_trainer *t, int pass) {
                     : cu_status(cu_tree_fold(sum, &t->waiting, (unsigned)pass, level,
                                              last ? NULL : t->waiting.at[level],
                                              t->params.arena_count, main_stream(t)));
+    status = status ? status : cu_adversaries_add_pass(t, pass, level, last);
     return status || !last ? status : add_up_terms(t);
 }
 
@@ -211,6 +212,7 @@ static void set_mirror(struct cu_trainer *t) {
     t->mirror->clock.step = t->base.steps;
     t->mirror->clock.rate = t->base.config.optimizer.rate;
     t->mirror->fade = t->base.config.arch.fade;
+    cu_adversaries_set(t);
 }
 
 static enum us_nn_status begin(struct cu_trainer *t, const struct us_nn_batch *batch) {
