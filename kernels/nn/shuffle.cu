@@ -8,8 +8,7 @@
  * bytes an access, DEPTH of them under way a thread; without bias and slope nothing is computed but
  * where a run lies. */
 #define THREADS 256
-#define BLOCKS(T) (8 / (int)sizeof(T)) /* a multiprocessor: room for the registers of DEPTH loads \
-                                        */
+#define BLOCKS(T) (8 / (int)sizeof(T)) /* a multiprocessor: registers for DEPTH loads */
 #define DEPTH 4
 #define PART (THREADS * DEPTH)
 
