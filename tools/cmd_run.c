@@ -7,6 +7,7 @@
 #include "nodes/learn/team.h"
 #include "runtime/base/mem.h"
 #include "tools/devices.h"
+#include "tools/output.h"
 #include "tools/session.h"
 #include "tools/show_error.h"
 #include "tools/show_memory.h"
@@ -26,6 +27,14 @@ static void on_signal(int number) {
     us_run_cancel(run);
 }
 
+/* Nobody reads any more: as after a signal. */
+static void on_event(void *progress, const struct us_event *event) {
+    us_progress_event(progress, event);
+    if (!caught && us_output_gone()) {
+        on_signal(SIGPIPE);
+    }
+}
+
 static void catch_signals(void) {
     struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
     sigaction(SIGINT, &action, NULL);
@@ -41,7 +50,7 @@ static struct us_error *execute(struct us_session *session, const struct us_argu
     options.devices = devices.ordinals;
     options.device_count = devices.count;
     options.device_memory = devices.memory;
-    options.event = us_progress_event;
+    options.event = on_event;
     options.context = progress;
     struct us_run *run;
     US_TRY(us_run_create(session->graph, session->store, &options, &run));
