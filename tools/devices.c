@@ -118,7 +118,7 @@ struct us_error *us_devices_choose(const char *text, const struct us_graph *grap
 void us_devices_measure(struct us_devices *devices) {
     const struct us_cuda_module *module;
     const char *why_not;
-    const int count = us_cuda_device_count(&module, &why_not);
+    const int count = devices->count > 0 ? us_cuda_device_count(&module, &why_not) : 0;
     for (size_t i = 0; i < devices->count; i++) {
         struct us_cuda_device about;
         if (devices->ordinals[i] < count &&
