@@ -148,7 +148,8 @@ int us_team_places(int wanted, const int *ordinals, size_t count, int devices[US
                    int *world) {
     const struct us_ranks *ranks = launched ? &launched->ranks : NULL;
     *world = ranks ? ranks->world : wanted > 1 ? wanted : 1;
-    const int here = ranks ? local_world(ranks) : *world;
+    int here = ranks ? local_world(ranks) : *world;
+    here = here < US_NN_COMM_RANKS ? here : US_NN_COMM_RANKS; /* more fail when they are started */
     for (int rank = 0; rank < here; rank++) {
         devices[rank] = count > 0 ? 1 + ordinals[(size_t)rank % count] : US_NN_CPU;
     }
