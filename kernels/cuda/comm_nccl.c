@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "kernels/cuda/comm_api.h"
+#include "kernels/cuda/gradient_tree.h"
 #include "kernels/nn/memory.h"
 
 _Static_assert(sizeof(ncclUniqueId) == sizeof(struct us_cuda_comm_id), "an id is NCCL's");
@@ -20,7 +21,11 @@ struct comm_nccl {
     cudaEvent_t done;          /* the collectives before wait are done */
     cudaEvent_t begun_to_wait; /* when the caller's stream had nothing else to do */
     bool timed;                /* the last two were recorded outside a capture */
+    char *parts;               /* other ranks' parts of this one's share, while they are summed */
+    size_t parts_bytes;
 };
+
+#define PIECE ((size_t)64 << 20) /* bytes that are summed in a tree at once */
 
 static struct comm_nccl *own(struct us_nn_comm *comm) {
     return (struct comm_nccl *)comm;
@@ -89,6 +94,84 @@ static bool after_caller(struct comm_nccl *c, void *stream) {
            check_cuda(c, "cannot order work", cudaStreamWaitEvent(c->stream, c->made, 0));
 }
 
+static bool in_group(struct comm_nccl *c, const char *doing, ncclResult_t result) {
+    const ncclResult_t ended = ncclGroupEnd();
+    return settle(c, doing, result == ncclSuccess || result == ncclInProgress ? ended : result, 60);
+}
+
+/* Bytes of each of the shares but the last ones, which may be smaller or empty. */
+static size_t share_of(const struct comm_nccl *c, size_t bytes) {
+    const size_t each = (bytes + (size_t)c->comm.world - 1) / (size_t)c->comm.world;
+    return (each + 15) / 16 * 16;
+}
+
+static size_t share_size(size_t bytes, size_t share, int rank) {
+    const size_t first = share * (size_t)rank;
+    return first >= bytes ? 0 : bytes - first < share ? bytes - first : share;
+}
+
+/* Every rank gets all ranks' parts of its share, or (`back`) gives its share to all. */
+static bool hand_round(struct comm_nccl *c, char *buffer, size_t bytes, bool back) {
+    const size_t share = share_of(c, bytes), own = share_size(bytes, share, c->comm.rank);
+    char *mine = buffer + share * (size_t)c->comm.rank;
+    ncclResult_t result = ncclGroupStart();
+    for (int r = 0; r < c->comm.world; r++) {
+        const size_t theirs = share_size(bytes, share, r);
+        char *at = buffer + share * (size_t)r;
+        const bool fine = result == ncclSuccess || result == ncclInProgress;
+        if (fine && r != c->comm.rank && (back ? own : theirs) > 0) {
+            result =
+                ncclSend(back ? mine : at, back ? own : theirs, ncclUint8, r, c->nccl, c->stream);
+        }
+        if (fine && r != c->comm.rank && (back ? theirs : own) > 0) {
+            result = ncclRecv(back ? at : c->parts + share * (size_t)r, back ? theirs : own,
+                              ncclUint8, r, c->nccl, c->stream);
+        }
+    }
+    return in_group(c, "cannot add up gradients", result);
+}
+
+/* Room for the parts; taken in a first step, which is not captured. */
+static bool make_room(struct comm_nccl *c, size_t bytes) {
+    if (bytes <= c->parts_bytes) {
+        return true;
+    }
+    (void)cudaFree(c->parts);
+    c->parts = NULL;
+    c->parts_bytes = 0;
+    if (!check_cuda(c, "cannot add up gradients", cudaMalloc((void **)&c->parts, bytes))) {
+        return false;
+    }
+    c->parts_bytes = bytes;
+    return true;
+}
+
+static bool sum_in_tree(struct comm_nccl *c, char *buffer, size_t bytes, bool f64) {
+    const int world = c->comm.world, rank = c->comm.rank;
+    const size_t share = share_of(c, bytes), own = share_size(bytes, share, rank);
+    char *mine = buffer + share * (size_t)rank, *among = c->parts + share * (size_t)rank;
+    return hand_round(c, buffer, bytes, false) &&
+           check_cuda(c, "cannot add up gradients",
+                      cudaMemcpyAsync(among, mine, own, cudaMemcpyDeviceToDevice, c->stream)) &&
+           check_cuda(c, "cannot add up gradients",
+                      f64 ? cu_tree_sum_f64((double *)(void *)c->parts, world, share / 8,
+                                            (double *)(void *)mine, own / 8, c->stream)
+                          : cu_tree_sum((float *)(void *)c->parts, world, share / 4,
+                                        (float *)(void *)mine, own / 4, c->stream)) &&
+           hand_round(c, buffer, bytes, true);
+}
+
+/* Each rank sums a share of the buffer over all ranks and hands it round: as many bytes as a ring
+ * moves, in an order that does not depend on the share. */
+static bool tree_reduce(struct comm_nccl *c, char *buffer, size_t bytes, bool f64) {
+    const size_t most = bytes < PIECE ? bytes : PIECE;
+    bool fine = make_room(c, share_of(c, most) * (size_t)c->comm.world);
+    for (size_t at = 0; at < bytes && fine; at += PIECE) {
+        fine = sum_in_tree(c, buffer + at, bytes - at < PIECE ? bytes - at : PIECE, f64);
+    }
+    return fine;
+}
+
 static bool nccl_all_reduce(struct us_nn_comm *comm, void *buffer, size_t count,
                             enum us_nn_comm_type type, void *stream) {
     static const ncclDataType_t types[] = {[US_NN_COMM_F32] = ncclFloat32,
@@ -99,6 +182,10 @@ static bool nccl_all_reduce(struct us_nn_comm *comm, void *buffer, size_t count,
         return fail(c, "cannot add up gradients", "a device's travel as what they are");
     }
     comm->bytes += count * (type == US_NN_COMM_F64 ? 8 : type == US_NN_COMM_BF16 ? 2 : 4);
+    if (count > 0 && comm->in_tree && type != US_NN_COMM_BF16) {
+        const bool f64 = type == US_NN_COMM_F64;
+        return after_caller(c, stream) && tree_reduce(c, buffer, count * (f64 ? 8 : 4), f64);
+    }
     return count == 0 ||
            (after_caller(c, stream) &&
             settle(c, "cannot add up gradients",
@@ -218,6 +305,7 @@ static void nccl_destroy(struct us_nn_comm *comm) {
     if (c->stream) {
         (void)cudaStreamDestroy(c->stream);
     }
+    (void)cudaFree(c->parts);
     us_nn_free(c);
 }
 

@@ -11,7 +11,7 @@
 
 #include "kernels/nn/memory.h"
 
-#define MAGIC "understudy convolution plan 1\n"
+#define MAGIC "understudy convolution plan 2\n"
 enum { MOST_BYTES = 1 << 20, MOST_PATH = 4096, CHECKSUM = 16 };
 
 /* FNV-1a, 64 bits. */
@@ -77,8 +77,9 @@ static bool parse(const char *text, size_t size, const char *key, struct conv_ch
     const char *line = behind(behind(behind(at, checksum), key), "\n");
     int fused, matmul, used = 0;
     if (!line ||
-        sscanf(line, "fused %d matmul %d microseconds %f%n", &fused, &matmul, &choice->microseconds,
-               &used) != 3 ||
+        sscanf(line, "fused %d matmul %d rank %d of %d wrong %d microseconds %f%n", &fused, &matmul,
+               &choice->rank, &choice->candidates, &choice->wrong, &choice->microseconds,
+               &used) != 6 ||
         line[used] != '\n') {
         return false;
     }
@@ -139,12 +140,13 @@ static bool write_file(const char *path, const char *checksum, const char *body,
 void conv_cache_keep(const char *folder, const char *key, const struct conv_choice *choice,
                      struct conv_choice *standing) {
     char path[MOST_PATH], checksum[CHECKSUM + 1];
-    const size_t size = strlen(key) + strlen(choice->json) + 128;
+    const size_t size = strlen(key) + strlen(choice->json) + 256;
     *standing = (struct conv_choice){0};
     char *body = size < MOST_BYTES / 2 ? us_nn_alloc(size) : NULL;
     if (body && make_folders(folder) && entry_path(path, folder, key)) {
-        snprintf(body, size, "%s\nfused %d matmul %d microseconds %.3f\n%s", key, choice->fused,
-                 choice->matmul, (double)choice->microseconds, choice->json);
+        snprintf(body, size, "%s\nfused %d matmul %d rank %d of %d wrong %d microseconds %.3f\n%s",
+                 key, choice->fused, choice->matmul, choice->rank, choice->candidates,
+                 choice->wrong, (double)choice->microseconds, choice->json);
         snprintf(checksum, sizeof checksum, "%016" PRIx64, hash(body, strlen(body)));
         if (!write_file(path, checksum, body, false) && errno == EEXIST &&
             !conv_cache_read(folder, key, standing)) {

@@ -26,6 +26,7 @@ void conv_cache_key(char key[CONV_KEY], const struct us_conv_desc *desc,
 
 struct conv_choice {
     bool fused, matmul;
+    int rank, candidates, wrong; /* as in struct us_conv_plan_info, when it was chosen */
     float microseconds;
     char *json; /* us_nn_free */
 };

@@ -66,6 +66,25 @@ static unsigned notes_of(node engine) {
     return bits;
 }
 
+/* Does cuDNN compile it at run time, which takes up to seconds? */
+static bool is_compiled(node config) {
+    cudnnBackendBehaviorNote_t notes[CUDNN_BEHAVIOR_NOTE_TYPE_COUNT];
+    int64_t count = 0;
+    bool compiled = false;
+    node engine = engine_of(config);
+    if (engine && cudnnBackendGetAttribute(engine, CUDNN_ATTR_ENGINE_BEHAVIOR_NOTE,
+                                           CUDNN_TYPE_BEHAVIOR_NOTE, CUDNN_BEHAVIOR_NOTE_TYPE_COUNT,
+                                           &count, notes) == CUDNN_STATUS_SUCCESS) {
+        for (int64_t i = 0; i < count && i < CUDNN_BEHAVIOR_NOTE_TYPE_COUNT; i++) {
+            compiled |= notes[i] == CUDNN_BEHAVIOR_NOTE_RUNTIME_COMPILATION;
+        }
+    }
+    if (engine) {
+        (void)cudnnBackendDestroyDescriptor(engine);
+    }
+    return compiled;
+}
+
 static bool engine_is_fit(node engine, const struct us_conv_desc *desc) {
     unsigned refused = 1u << CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC |
                        1u << CUDNN_NUMERICAL_NOTE_REDUCED_PRECISION_REDUCTION |
@@ -143,11 +162,29 @@ static bool is_known(const struct conv_candidates *found, const struct conv_grap
     return false;
 }
 
+/* Is there room for another of its kind? A bare convolution that is compiled at run time has lost
+ * against those that are there whenever it was timed. */
+static bool is_wanted(const struct conv_candidates *found, const struct conv_graph *graph,
+                      bool compiled) {
+    int same = 0, ready = 0;
+    for (int i = 0; i < found->count; i++) {
+        const struct conv_candidate *item = &found->items[i];
+        const bool same_graph = item->fused == graph->fused && item->matmul == graph->matmul;
+        same += same_graph && item->compiled == compiled;
+        ready += same_graph && !item->compiled;
+    }
+    if (compiled && !graph->fused && !graph->matmul && ready > 0) {
+        return false;
+    }
+    return found->count < CONV_CANDIDATES && same < (compiled ? CONV_COMPILED : CONV_READY);
+}
+
 /* Takes over `config` when it becomes a candidate. */
 static bool add_config(struct conv_candidates *found, const struct conv_graph *graph,
                        const struct conv_target *target, const struct us_conv_desc *desc,
                        node config) {
-    if (found->count == CONV_CANDIDATES || !config_is_fit(config, desc)) {
+    const bool compiled = is_compiled(config);
+    if (!is_wanted(found, graph, compiled) || !config_is_fit(config, desc)) {
         return false;
     }
     node plan = finalise_plan(target, config);
@@ -161,7 +198,8 @@ static bool add_config(struct conv_candidates *found, const struct conv_graph *g
         (void)cudnnBackendDestroyDescriptor(plan);
         return false;
     }
-    found->items[found->count++] = (struct conv_candidate){.config = config,
+    found->items[found->count++] = (struct conv_candidate){.compiled = compiled,
+                                                           .config = config,
                                                            .plan = plan,
                                                            .fused = graph->fused,
                                                            .matmul = graph->matmul,

@@ -8,12 +8,14 @@
 struct conv_candidate {
     cudnnBackendDescriptor_t config, plan;
     bool fused, matmul;
+    bool compiled; /* by cuDNN, at run time */
     char *json;
     size_t workspace;
     float microseconds; /* 0: not timed */
+    bool wrong;         /* it ran, and gave something else */
 };
 
-enum { CONV_GRAPHS = 4, CONV_CANDIDATES = 256 };
+enum { CONV_GRAPHS = 4, CONV_CANDIDATES = 256, CONV_READY = 32, CONV_COMPILED = 12 };
 struct conv_candidates {
     struct conv_graph graphs[CONV_GRAPHS];
     int graph_count;
@@ -21,10 +23,12 @@ struct conv_candidates {
     int count;
 };
 
-/* Asks the three heuristics about each graph and finalises what they name, each configuration once.
- * Left out: what is not deterministic, what sums in less than f32, what rounds f32 factors unless
- * the description allows it, and what wants more than 1 GiB to work in. With `first_only` the
- * first plan that is finalised is the only one. */
+/* Asks the three heuristics about each graph and finalises what they name first, each configuration
+ * once: of each graph at most CONV_READY that are compiled already, and CONV_COMPILED that are not.
+ * On an H200, of 5,900 ways of 69 convolutions, these had the fastest of 61 and one within 6 % of
+ * it for the others, together 0.2 % slower. Left out: what is not deterministic, what sums in less
+ * than f32, what rounds f32 factors unless the description allows it, and what wants more than 1
+ * GiB to work in. With `first_only` the first plan that is finalised is the only one. */
 void conv_candidates_find(struct conv_candidates *found, const struct conv_target *target,
                           const struct us_conv_desc *desc, bool first_only);
 /* How many configurations the quick heuristic names for a graph. */

@@ -247,7 +247,7 @@ static const struct {
 
 static void add_convolution(struct builder *b, node out) {
     const enum us_conv_op op = b->desc->op;
-    const double one = 1, zero = 0;
+    const float one = 1, zero = 0; /* doubles would be read as floats where sums are f32: as 0 */
     node x = op == US_CONV_DATA_GRADIENT ? out : named(b, INPUT, CONV_X);
     node w = op == US_CONV_WEIGHT_GRADIENT ? out : named(b, WEIGHTS, CONV_W);
     node y = op == US_CONV_FORWARD ? out : named(b, OUTPUT, CONV_DY);
@@ -256,8 +256,8 @@ static void add_convolution(struct builder *b, node out) {
     set_node(b->bag, made, convolutions[op].w, w);
     set_node(b->bag, made, convolutions[op].y, y);
     set_node(b->bag, made, convolutions[op].geometry, geometry(b));
-    conv_bag_set(b->bag, made, convolutions[op].alpha, CUDNN_TYPE_DOUBLE, 1, &one);
-    conv_bag_set(b->bag, made, convolutions[op].beta, CUDNN_TYPE_DOUBLE, 1, &zero);
+    conv_bag_set(b->bag, made, convolutions[op].alpha, CUDNN_TYPE_FLOAT, 1, &one);
+    conv_bag_set(b->bag, made, convolutions[op].beta, CUDNN_TYPE_FLOAT, 1, &zero);
     add_operation(b, made);
 }
 

@@ -1,7 +1,6 @@
 #include "kernels/cuda/conv_plan.h"
 
 #include <pthread.h>
-#include <stdatomic.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -33,6 +32,9 @@ static bool rebuild(struct us_conv_plan *plan, const struct conv_target *target,
     plan->info = (struct us_conv_plan_info){.cached = true,
                                             .fused = choice->fused,
                                             .matmul = choice->matmul,
+                                            .candidates = choice->candidates,
+                                            .wrong = choice->wrong,
+                                            .rank = choice->rank,
                                             .microseconds = choice->microseconds};
     return true;
 }
@@ -68,6 +70,10 @@ static int best_of(const struct conv_candidates *found, bool timed) {
 static void take(struct us_conv_plan *plan, int index) {
     struct conv_candidates *found = plan->made_from;
     const int candidates = found->count;
+    int wrong = 0;
+    for (int i = 0; i < candidates; i++) {
+        wrong += found->items[i].wrong;
+    }
     conv_candidates_keep(found, index);
     const struct conv_candidate *best = &found->items[0];
     plan->plan = best->plan;
@@ -75,6 +81,8 @@ static void take(struct us_conv_plan *plan, int index) {
     plan->info = (struct us_conv_plan_info){.fused = best->fused,
                                             .matmul = best->matmul,
                                             .candidates = candidates,
+                                            .wrong = wrong,
+                                            .rank = index,
                                             .microseconds = best->microseconds};
 }
 
@@ -93,6 +101,9 @@ static void share(struct us_conv_plan *plan, const char *key) {
     const struct conv_candidate *best = &plan->made_from->items[0];
     const struct conv_choice choice = {.fused = best->fused,
                                        .matmul = best->matmul,
+                                       .rank = plan->info.rank,
+                                       .candidates = plan->info.candidates,
+                                       .wrong = plan->info.wrong,
                                        .microseconds = best->microseconds,
                                        .json = best->json};
     struct conv_choice standing;
@@ -152,44 +163,98 @@ static enum us_nn_status choose(struct us_conv_plan *plan) {
     return US_NN_OK;
 }
 
-/* Threads that prepare the plans of one call. */
+/* Threads that prepare the plans of one call while the caller's times those that are prepared. */
 struct crew {
     struct us_conv_planner *planner;
     struct us_conv_job *jobs;
     int count;
-    atomic_int next_job, next_thread, status; /* the first status that is not US_NN_OK */
+    int next_job, next_thread; /* as `prepared`: under the lock */
+    pthread_mutex_t lock;
+    pthread_cond_t one_more;
+    struct preparation {
+        bool done;
+        enum us_nn_status status;
+    } * prepared;
 };
 
-static void *prepare_jobs(void *context) {
-    struct crew *crew = context;
-    const struct conv_target *target =
-        conv_planner_target(crew->planner, atomic_fetch_add(&crew->next_thread, 1));
-    for (int i; target && (i = atomic_fetch_add(&crew->next_job, 1)) < crew->count;) {
-        int fine = US_NN_OK;
-        const enum us_nn_status status = prepare(crew->jobs[i].plan, target);
-        if (status != US_NN_OK) {
-            atomic_compare_exchange_strong(&crew->status, &fine, (int)status);
-        }
+static int take_number(struct crew *crew, int *next) {
+    pthread_mutex_lock(&crew->lock);
+    const int number = (*next)++;
+    pthread_mutex_unlock(&crew->lock);
+    return number;
+}
+
+static void note_prepared(struct crew *crew, int job, enum us_nn_status status) {
+    pthread_mutex_lock(&crew->lock);
+    crew->prepared[job] = (struct preparation){.done = true, .status = status};
+    pthread_cond_signal(&crew->one_more);
+    pthread_mutex_unlock(&crew->lock);
+}
+
+static void prepare_jobs(struct crew *crew, int thread) {
+    const struct conv_target *target = conv_planner_target(crew->planner, thread);
+    for (int i; (i = take_number(crew, &crew->next_job)) < crew->count;) {
+        note_prepared(crew, i, target ? prepare(crew->jobs[i].plan, target) : US_NN_FAILED);
     }
+}
+
+static void *work(void *context) {
+    struct crew *crew = context;
+    prepare_jobs(crew, take_number(crew, &crew->next_thread));
     return NULL;
 }
 
-static enum us_nn_status prepare_all(struct us_conv_planner *planner, struct us_conv_job *jobs,
-                                     int count) {
-    struct crew crew = {.planner = planner, .jobs = jobs, .count = count};
-    pthread_t threads[CONV_THREADS];
+static enum us_nn_status wait_for(struct crew *crew, int job) {
+    pthread_mutex_lock(&crew->lock);
+    while (!crew->prepared[job].done) {
+        pthread_cond_wait(&crew->one_more, &crew->lock);
+    }
+    const enum us_nn_status status = crew->prepared[job].status;
+    pthread_mutex_unlock(&crew->lock);
+    return status;
+}
+
+/* The caller's thread keeps a core for itself, so that its timings are not disturbed. */
+static int start_crew(struct crew *crew, pthread_t threads[CONV_THREADS]) {
     const long cores = sysconf(_SC_NPROCESSORS_ONLN);
     int started = 0;
-    while (started + 1 < count && started + 1 < CONV_THREADS && started + 1 < cores &&
-           pthread_create(&threads[started], NULL, prepare_jobs, &crew) == 0) {
+    crew->next_thread = 1;
+    while (started < crew->count && started + 1 < CONV_THREADS && started + 1 < cores &&
+           pthread_create(&threads[started], NULL, work, crew) == 0) {
         started++;
     }
-    prepare_jobs(&crew);
+    if (started == 0) {
+        prepare_jobs(crew, 0);
+    }
+    return started;
+}
+
+static enum us_nn_status prepare_and_choose(struct us_conv_planner *planner,
+                                            struct us_conv_job *jobs, int count) {
+    struct crew crew = {.planner = planner, .jobs = jobs, .count = count};
+    pthread_t threads[CONV_THREADS];
+    crew.prepared = us_nn_alloc((size_t)count * sizeof *crew.prepared);
+    if (!crew.prepared) {
+        return conv_fail(planner, US_NN_NO_MEMORY, "out of memory", "");
+    }
+    pthread_mutex_init(&crew.lock, NULL);
+    pthread_cond_init(&crew.one_more, NULL);
+    int started = start_crew(&crew, threads);
+    enum us_nn_status status = US_NN_OK;
+    for (int i = 0; i < count; i++) { /* all are waited for, also after a failure */
+        const enum us_nn_status prepared = wait_for(&crew, i);
+        if (status == US_NN_OK && prepared != US_NN_OK) {
+            status = conv_fail(planner, prepared, us_nn_status_text(prepared), "");
+        }
+        status = status == US_NN_OK ? choose(jobs[i].plan) : status;
+    }
     while (started) {
         pthread_join(threads[--started], NULL);
     }
-    const enum us_nn_status status = (enum us_nn_status)atomic_load(&crew.status);
-    return status == US_NN_OK ? status : conv_fail(planner, status, us_nn_status_text(status), "");
+    pthread_cond_destroy(&crew.one_more);
+    pthread_mutex_destroy(&crew.lock);
+    us_nn_free(crew.prepared);
+    return status;
 }
 
 static enum us_nn_status new_plan(struct us_conv_planner *planner, struct us_conv_job *job) {
@@ -215,9 +280,8 @@ enum us_nn_status us_conv_plans_create(struct us_conv_planner *planner, struct u
     for (int i = 0; i < count && status == US_NN_OK; i++) {
         status = new_plan(planner, &jobs[i]);
     }
-    status = status == US_NN_OK ? prepare_all(planner, jobs, count) : status;
-    for (int i = 0; i < count && status == US_NN_OK; i++) {
-        status = choose(jobs[i].plan);
+    if (count > 0 && status == US_NN_OK) {
+        status = prepare_and_choose(planner, jobs, count);
     }
     for (int i = 0; i < count && status != US_NN_OK; i++) {
         us_conv_plan_destroy(jobs[i].plan);

@@ -114,7 +114,9 @@ struct us_conv_plan_info {
     bool cached;        /* found in the folder */
     bool fused;         /* bias, residual and slope are inside cuDNN's kernel */
     bool matmul;        /* computed as a matrix product */
-    int candidates;     /* that were finalised; 0 when cached */
+    int candidates;     /* that were finalised when it was chosen */
+    int wrong;          /* of these: gave wrong numbers */
+    int rank;           /* the chosen one's among them, from 0 on, as cuDNN ordered them */
     float microseconds; /* of the chosen one when it was timed; 0: never timed */
 };
 struct us_conv_plan_info us_conv_plan_describe(const struct us_conv_plan *plan);

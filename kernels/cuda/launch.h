@@ -34,6 +34,13 @@ static inline cudaError_t us_launched() {
         }                                 \
     } while (0)
 
+/* Before a loop of constant length whose indices must be known to the compiler. */
+#ifdef __CUDACC__
+#define US_UNROLL _Pragma("unroll")
+#else
+#define US_UNROLL
+#endif
+
 /* Blocks of `threads` for one thread an item. */
 static inline unsigned us_blocks(size_t items, unsigned threads) {
     return (unsigned)((items + threads - 1) / threads);

@@ -2,7 +2,7 @@
 # UNDERSTUDY_CUDA: AUTO builds it where the CUDA Toolkit, cuDNN and NCCL are, ON insists, OFF leaves it out.
 # What the module shares with the program: none of these calls oneDNN.
 file(GLOB us_cuda_arch CONFIGURE_DEPENDS kernels/nn/arch*.c)
-set(us_cuda_shared memory.c op_call.c status.c plan.c graph.c layout.c)
+set(us_cuda_shared memory.c op_call.c status.c plan.c graph.c layout.c discriminator.c)
 list(TRANSFORM us_cuda_shared PREPEND ${CMAKE_CURRENT_SOURCE_DIR}/kernels/nn/)
 set(us_cuda_image blend blur colour encoding expose grain half morph polygon resample samples ssim nn/tflite_ops)
 list(TRANSFORM us_cuda_image REPLACE "(.+)" "${CMAKE_CURRENT_SOURCE_DIR}/kernels/\\1.c")

@@ -25,6 +25,16 @@ struct cu_ref cu_net_buffer(struct cu_net *net, size_t bytes) {
     return ref;
 }
 
+struct cu_ref cu_net_kept(struct cu_net *net, size_t bytes) {
+    const struct cu_ref ref = cu_net_buffer(net, bytes);
+    cu_net_keep(net, ref);
+    return ref;
+}
+
+struct cu_ref cu_ref_behind(struct cu_ref ref, size_t bytes) {
+    return (struct cu_ref){ref.buffer, ref.offset + bytes};
+}
+
 struct cu_op *cu_net_op(struct cu_net *net, cu_run *run, enum cu_phase phase, int node) {
     if (net->op_count == CU_OPS) {
         net->status = net->status ? net->status : US_NN_FAILED;

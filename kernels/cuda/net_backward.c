@@ -149,12 +149,11 @@ static struct cu_op *gradient_op(struct cu_net *net, cu_run *run, int node) {
     return op;
 }
 
-static void weight_gradient(struct cu_net *net, int i, struct cu_ref g) {
+static void weights_gradient(struct cu_net *net, int i, struct cu_ref g, bool taken) {
     const struct cu_value *value = &net->values[i], *x = &net->values[node_at(net, i)->inputs[0]];
     const struct cu_layer *layer = value->layer;
-    bool *taken = &net->taken[layer - net->params->layers];
     const size_t bytes = layer->count * nn_cuda_size(net->type);
-    const bool direct = net->type == NN_CUDA_F32 && !layer->partial && !*taken;
+    const bool direct = net->type == net->gradient_type && !layer->partial && !taken;
     const struct cu_ref arena = {CU_GRADIENTS, CU_OF_WEIGHTS};
     const struct cu_ref dw = direct ? arena : cu_net_buffer(net, bytes);
     const struct us_conv_desc desc = cu_conv_desc(net, i, US_CONV_WEIGHT_GRADIENT);
@@ -168,12 +167,22 @@ static void weight_gradient(struct cu_net *net, int i, struct cu_ref g) {
         op = cu_net_op(net, cu_run_take, CU_BACKWARD, i);
         op->layer = layer;
         op->count = layer->count;
-        op->add = *taken;
+        op->add = taken;
         cu_op_read(op, dw, bytes);
         cu_op_write(op, arena, 0);
         cu_op_read(op, layer->partial ? (struct cu_ref){CU_MASKS, CU_OF_WEIGHTS} : nowhere, 0);
     }
-    op = cu_net_op(net, cu_run_bias, CU_BACKWARD, i);
+}
+
+/* Of weights and bias. */
+static void layer_gradient(struct cu_net *net, int i, struct cu_ref g) {
+    const struct cu_value *value = &net->values[i];
+    const struct cu_layer *layer = value->layer;
+    bool *taken = &net->taken[layer - net->params->layers];
+    if (!cu_net_factor(net, i, g)) {
+        weights_gradient(net, i, g, *taken);
+    }
+    struct cu_op *op = cu_net_op(net, cu_run_bias, CU_BACKWARD, i);
     op->layer = layer;
     op->stride = layer->out;
     op->count = value->bytes / nn_cuda_size(net->type) / (size_t)layer->out;
@@ -227,7 +236,9 @@ static void back_layer(struct cu_net *net, int i) {
         cu_op_read(op, g, value->bytes);
         cu_op_write(op, g, value->bytes);
     }
-    weight_gradient(net, i, g);
+    if (!net->still) {
+        layer_gradient(net, i, g);
+    }
     if (wants(net, node->inputs[0])) {
         data_gradient(net, i, g);
     }
@@ -379,38 +390,31 @@ static void back_head(struct cu_net *net, int i) {
     push(net, input, out);
 }
 
-/* Which nodes' gradients are needed, and how many readers bring them one. */
-void cu_net_look_back(struct cu_net *net) {
-    const struct nn_graph *graph = net->graph;
-    for (int k = 0; k < graph->identities; k++) {
-        const int heads[2] = {graph->outputs[k].image, graph->outputs[k].mask};
-        for (int h = 0; h < 2; h++) {
-            if (heads[h] >= 0) {
-                net->values[heads[h]].reached = true;
-            }
-        }
-    }
-    for (int i = graph->count; i-- > 0;) {
-        const struct nn_node *node = &graph->nodes[i];
-        int inputs[3] = {node->inputs[0], node->inputs[1], node->residual};
-        if (net->values[i].reached && net->values[i].planes) {
-            struct cu_op shape;
-            cu_head_shape(net, i, &shape, &inputs[0]);
-            net->values[i].gradient = cu_net_buffer(net, net->values[i].bytes);
-            cu_net_keep(net, net->values[i].gradient);
-        }
-        for (int k = 0; k < 3; k++) {
-            if (net->values[i].reached && wants(net, inputs[k])) {
-                net->values[inputs[k]].reached = true;
-                net->values[inputs[k]].uses++;
-            }
-        }
-    }
+/* Out as planes; a differentiable input has no readers but those that were visited. */
+static void back_input(struct cu_net *net, int i) {
+    const struct nn_node *node = node_at(net, i);
+    struct cu_value *value = &net->values[i];
+    const struct cu_ref g = settle(net, i);
+    const size_t planes =
+        (size_t)value->n * (size_t)node->c * (size_t)node->h * (size_t)node->w * sizeof(float);
+    value->gradient = cu_net_kept(net, planes);
+    struct cu_op *op = cu_net_op(net, cu_run_unpack, CU_BACKWARD, i);
+    op->n = value->n;
+    op->h = node->h;
+    op->w = node->w;
+    op->stride = value->stride;
+    op->channels = node->c;
+    cu_op_read(op, g, value->bytes);
+    cu_op_write(op, value->gradient, planes);
+}
+
+void cu_net_bring(struct cu_net *net, int node, struct cu_ref gradient) {
+    push(net, node, gradient);
 }
 
 void cu_net_backward(struct cu_net *net) {
     static void (*const back[])(struct cu_net *, int) = {
-        [NN_INPUT] = NULL,       [NN_CONV] = back_layer,
+        [NN_INPUT] = back_input, [NN_CONV] = back_layer,
         [NN_DENSE] = back_layer, [NN_DEPTH_TO_SPACE] = back_shuffle,
         [NN_NORM] = back_norm,   [NN_CONCAT] = back_concat,
         [NN_STACK] = back_stack, [NN_PART] = back_part,
@@ -420,8 +424,9 @@ void cu_net_backward(struct cu_net *net) {
     };
     for (int i = net->graph->count; i-- > 0 && !net->status;) {
         const struct cu_value *value = &net->values[i];
-        if (value->reached && value->wanted && back[net->graph->nodes[i].kind]) {
+        if (value->reached && value->wanted) {
             back[net->graph->nodes[i].kind](net, i);
         }
     }
+    cu_net_late(net);
 }

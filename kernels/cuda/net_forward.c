@@ -230,9 +230,27 @@ static void lower_norm(struct cu_net *net, int i) {
     cu_op_write(op, value->raw, (size_t)value->n * sizeof(float));
 }
 
+/* Padding between the parts is skipped by the weights of layers (struct cu_layer); nothing else can
+ * read it. */
+static bool only_layers_read(const struct cu_net *net, int i) {
+    for (int k = i + 1; k < net->graph->count; k++) {
+        const struct nn_node *reader = node_at(net, k);
+        const bool layer = reader->kind == NN_CONV || reader->kind == NN_DENSE;
+        if (reader->inputs[1] == i || reader->residual == i || (reader->inputs[0] == i && !layer)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static void lower_concat(struct cu_net *net, int i) {
     const struct nn_node *node = node_at(net, i);
-    make_value(net, i, cu_pad(node->c), true);
+    const struct cu_value *a = &net->values[node->inputs[0]], *b = &net->values[node->inputs[1]];
+    make_value(net, i, a->stride + b->stride, true);
+    if (node_at(net, node->inputs[0])->c % 8 != 0 && !only_layers_read(net, i)) {
+        fail(net, US_NN_UNSUPPORTED);
+        return;
+    }
     int first = 0;
     for (int k = 0; k < 2; k++) {
         const struct cu_value *from = &net->values[node->inputs[k]];
@@ -244,9 +262,6 @@ static void lower_concat(struct cu_net *net, int i) {
         cu_op_read(op, from->ref, from->bytes);
         cu_op_write(op, net->values[i].ref, net->values[i].bytes);
         first += from->stride;
-    }
-    if (first != net->values[i].stride) {
-        fail(net, US_NN_UNSUPPORTED); /* padding in the middle */
     }
 }
 

@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "kernels/cuda/conv_plan.h"
+#include "kernels/nn/adversarial_loss_cuda.h"
 #include "kernels/nn/graph.h"
 #include "kernels/nn/loss.h"
 #include "kernels/nn/plan_internal.h"
@@ -24,6 +25,7 @@
 #define CU_ACCESSES 10
 #define CU_PENDING 6
 #define CU_STREAMS 2
+#define CU_FACTORS 4
 
 static inline int cu_pad(int channels) {
     return (channels + 7) / 8 * 8;
@@ -45,6 +47,8 @@ struct cu_layer {
     enum cu_row_order order;
     int row_c, row_h, row_w; /* CU_ROWS_VECTOR: what the rows are; else all rows, 1, 1 */
     int real_in, in, out;    /* the last two padded */
+    int split, gap;          /* inputs from `split` on lie `gap` further: between what a
+                                concatenation joined is padding */
     int height, width;
     bool partial;         /* some slice is smaller than the kernel */
     size_t offset, count; /* of the weights, in arena elements */
@@ -76,7 +80,8 @@ size_t cu_layer_span(const struct cu_layer *layer);
 void cu_layer_mask(const struct cu_layer *layer, float *mask);
 
 /* Between the canonical flat buffer and an arena on the device; what is enqueued there is done. */
-enum us_nn_status cu_params_read(const struct cu_params *params, const float *arena, float *flat);
+enum us_nn_status cu_params_read(const struct cu_params *params, enum nn_cuda_type type,
+                                 const void *arena, float *flat);
 enum us_nn_status cu_params_write(const struct cu_params *params, const float *flat, float *arena);
 /* The masks of partial layers. */
 enum us_nn_status cu_params_write_masks(const struct cu_params *params, float *masks);
@@ -92,7 +97,7 @@ enum {
     CU_NOWHERE = -1,
     CU_WEIGHTS = -2,   /* what convolutions read: the masters, or their bfloat16 copies */
     CU_MASTERS = -3,   /* floats: biases */
-    CU_GRADIENTS = -4, /* floats */
+    CU_GRADIENTS = -4, /* of the net's gradient_type */
     CU_MASKS = -5,     /* floats */
     CU_TERMS = -6,     /* struct us_nn_loss_terms of each identity */
 };
@@ -100,7 +105,8 @@ enum { CU_SPACES = 7 };
 /* Offsets into these arenas while places are not known: of the operation's layer. */
 enum { CU_OF_WEIGHTS, CU_OF_BIAS };
 
-enum cu_phase { CU_FORWARD, CU_LOSS, CU_BACKWARD };
+/* CU_LATE: once what was gathered from other ranks is there. */
+enum cu_phase { CU_FORWARD, CU_LOSS, CU_JUDGE, CU_BACKWARD, CU_LATE };
 
 struct cu_access {
     struct cu_ref ref;
@@ -110,6 +116,7 @@ struct cu_access {
 
 struct cu_net;
 struct cu_op;
+struct cu_judge; /* net_judge_internal.h */
 typedef enum us_nn_status cu_run(const struct cu_net *net, const struct cu_op *op, void *const *at,
                                  void *stream);
 
@@ -130,10 +137,13 @@ struct cu_op {
     bool add;
     int channels, factor; /* of planes */
     bool sigmoid;
+    struct nn_cuda_entropy entropy;
+    const struct cu_judge *judge; /* a discriminator's network that runs inside of this, or NULL */
     struct us_conv_desc desc;
     int plan;                     /* of net->plans, or -1 */
     const struct cu_layer *layer; /* where weights, bias, gradient and mask lie: places in those
                                      arenas are relative to the layer's */
+    int gathers;                  /* 1 + one of net->factors that is complete with it, or 0 */
     size_t final;                 /* gradients from the arena's start that no later one adds to;
                                      0: it makes none */
 };
@@ -156,13 +166,28 @@ struct cu_value {
     bool sloped;            /* the only pending gradient has the leaky ReLU's derivative in it */
     struct cu_ref units;    /* buffer that its NN_PARTs' gradients go to, or nowhere */
     unsigned covered;       /* units of it that are written */
-    struct cu_ref gradient; /* planes: what the loss writes */
+    struct cu_ref gradient; /* planes: what the loss writes; a differentiable input's: what comes
+                               out, as planes */
+};
+
+/* A dense layer whose weight gradient every rank computes from all ranks' factors of it: in both
+ * places lie those of the ranks, one after another. */
+struct cu_factor {
+    int node;
+    const struct cu_layer *layer;
+    struct cu_ref x, g;      /* what it read, its output's gradient */
+    size_t x_bytes, g_bytes; /* of one rank's */
 };
 
 struct cu_net {
     enum us_nn_status status;
     enum nn_cuda_type type;
+    enum nn_cuda_type gradient_type; /* of the arena; f32 unless set before cu_net_backward */
     int batch;
+    int world, rank; /* of a group whose factors may be gathered; 0 unless set before
+                        cu_net_backward */
+    struct cu_factor factors[CU_FACTORS];
+    int factor_count;
     const struct nn_graph *graph; /* borrowed, also after describing */
     struct cu_params *params;     /* borrowed */
     struct nn_plan plan;
@@ -175,6 +200,7 @@ struct cu_net {
     struct us_conv_planner *planner; /* borrowed, given at binding */
     size_t scratch;                  /* bytes of each stream's */
     bool taken[CU_LAYERS];           /* layers whose gradient was written, while describing */
+    bool still;                      /* layers get no gradient from what is described now */
     char *spaces[CU_SPACES];         /* by -buffer: arenas; [0]: the planned memory */
     char *scratches[CU_STREAMS];
     const float *fade; /* on the device */
@@ -215,10 +241,15 @@ struct cu_streams {
 typedef enum us_nn_status cu_complete(void *context, size_t elements,
                                       const struct cu_streams *streams);
 
+/* Called when this rank's part of a factor is made, once what is on the streams is done. */
+typedef enum us_nn_status cu_gather(void *context, const struct cu_factor *factor,
+                                    const struct cu_streams *streams);
+
 struct cu_selection {
     enum cu_phase from, to;
     unsigned decoders;
     cu_complete *complete; /* NULL: nobody asks */
+    cu_gather *gather;     /* needed in a backward pass of a net with factors */
     void *context;
     bool packed; /* the inputs are there as the first layer reads them */
 };
@@ -238,11 +269,22 @@ enum us_nn_status cu_net_infer(const struct cu_net *net, const struct cu_streams
 /* The convolution of a node without bias, residual and slope. */
 struct us_conv_desc cu_conv_desc(const struct cu_net *net, int node, enum us_conv_op kind);
 void cu_op_plan(struct cu_net *net, struct cu_op *op, const struct us_conv_desc *desc);
-/* Says which gradients are needed and makes the planes that the losses write theirs to. */
-void cu_net_look_back(struct cu_net *net);
+/* Says which gradients are needed for those of `heads` (nodes) and makes the planes that their
+ * losses are to write them to. May be called again, for another backward pass of the same values.
+ */
+void cu_net_look_back(struct cu_net *net, const int *heads, int count);
+/* A gradient of a node's output that something beside the graph makes; after cu_net_look_back and
+ * before cu_net_backward. It is written over. */
+void cu_net_bring(struct cu_net *net, int node, struct cu_ref gradient);
+/* Puts a dense layer's factors where they are gathered, if that is less than its gradient; else
+ * false. cu_net_late describes what is made of them, at the end. */
+bool cu_net_factor(struct cu_net *net, int node, struct cu_ref gradient);
+void cu_net_late(struct cu_net *net);
 /* Shape of a head; `input` is the node whose value it reads. */
 void cu_head_shape(const struct cu_net *net, int node, struct cu_op *op, int *input);
 struct cu_ref cu_net_buffer(struct cu_net *net, size_t bytes);
+struct cu_ref cu_net_kept(struct cu_net *net, size_t bytes); /* with cu_net_keep */
+struct cu_ref cu_ref_behind(struct cu_ref ref, size_t bytes);
 struct cu_op *cu_net_op(struct cu_net *net, cu_run *run, enum cu_phase phase, int node);
 void cu_op_read(struct cu_op *op, struct cu_ref ref, size_t bytes);
 void cu_op_write(struct cu_op *op, struct cu_ref ref, size_t bytes);
@@ -271,6 +313,7 @@ cu_run cu_run_upsample;          /* x, y */
 cu_run cu_run_upsample_gradient; /* g, x, dx */
 cu_run cu_run_norm;              /* x, y, scales */
 cu_run cu_run_norm_gradient;     /* g, y, scales, dx */
+cu_run cu_run_unpack;            /* x, planes */
 cu_run cu_run_head;              /* x, planes */
 cu_run cu_run_head_gradient;     /* g, planes, dx */
 cu_run cu_run_loss; /* image, mask, target, target mask, priority, both gradients, terms */

@@ -105,11 +105,13 @@ enum us_nn_status cu_run_bias(const struct cu_net *net, const struct cu_op *op, 
                               void *stream) {
     char *scratch = scratch_of(net, op);
     const size_t used = nn_cuda_bias_scratch(op->count, op->stride);
-    float *sum = op->add ? (float *)(void *)(scratch + (used + 255) / 256 * 256) : at[1];
+    const bool direct = !op->add && net->gradient_type == NN_CUDA_F32;
+    float *sum = direct ? at[1] : (float *)(void *)(scratch + (used + 255) / 256 * 256);
     cudaError_t error = nn_cuda_bias_gradient(net->type, at[0], NULL, NULL, 1, NULL, sum, op->count,
                                               op->stride, scratch, stream);
-    if (error == cudaSuccess && op->add) {
-        error = cu_take_gradient(NN_CUDA_F32, sum, NULL, true, at[1], (size_t)op->stride, stream);
+    if (error == cudaSuccess && !direct) {
+        error = cu_take_gradient(NN_CUDA_F32, sum, NULL, op->add, net->gradient_type, at[1],
+                                 (size_t)op->stride, stream);
     }
     return cu_status(error);
 }
@@ -121,7 +123,8 @@ size_t cu_bias_scratch(const struct cu_op *op) {
 
 enum us_nn_status cu_run_take(const struct cu_net *net, const struct cu_op *op, void *const *at,
                               void *stream) {
-    return cu_status(cu_take_gradient(net->type, at[0], at[2], op->add, at[1], op->count, stream));
+    return cu_status(cu_take_gradient(net->type, at[0], at[2], op->add, net->gradient_type, at[1],
+                                      op->count, stream));
 }
 
 enum us_nn_status cu_run_shuffle(const struct cu_net *net, const struct cu_op *op, void *const *at,
@@ -184,12 +187,17 @@ static struct nn_cuda_head head_of(const struct cu_op *op) {
                                  .factor = op->factor};
 }
 
+enum us_nn_status cu_run_unpack(const struct cu_net *net, const struct cu_op *op, void *const *at,
+                                void *stream) {
+    const struct nn_cuda_map map = map_of(op);
+    return cu_status(nn_cuda_unpack(net->type, at[0], at[1], op->channels, &map, stream));
+}
+
 enum us_nn_status cu_run_head(const struct cu_net *net, const struct cu_op *op, void *const *at,
                               void *stream) {
     const struct nn_cuda_head head = head_of(op);
-    const struct nn_cuda_map map = map_of(op);
     if (!op->sigmoid) {
-        return cu_status(nn_cuda_unpack(net->type, at[0], at[1], op->channels, &map, stream));
+        return cu_run_unpack(net, op, at, stream);
     }
     return cu_status(nn_cuda_head_forward(net->type, at[0], NULL, at[1], &head, stream));
 }

@@ -52,7 +52,7 @@ static bool same_memory(const struct cu_net *net, const struct cu_access *a,
 
 /* Places of layers are known now. */
 static void place_layers(struct cu_net *net) {
-    const size_t size = nn_cuda_size(net->type);
+    const size_t size = nn_cuda_size(net->type), each = nn_cuda_size(net->gradient_type);
     for (int i = 0; i < net->op_count; i++) {
         const struct cu_layer *layer = net->ops[i].layer;
         for (int k = 0; layer && k < net->ops[i].access_count; k++) {
@@ -67,10 +67,9 @@ static void place_layers(struct cu_net *net) {
                 a->bytes = (size_t)layer->out * sizeof(float);
                 break;
             case CU_GRADIENTS:
-                a->bytes = sizeof(float) *
-                           (a->ref.offset == CU_OF_BIAS ? (size_t)layer->out : layer->count);
-                a->ref.offset = sizeof(float) *
-                                (a->ref.offset == CU_OF_BIAS ? layer->bias_offset : layer->offset);
+                a->bytes = each * (a->ref.offset == CU_OF_BIAS ? (size_t)layer->out : layer->count);
+                a->ref.offset =
+                    each * (a->ref.offset == CU_OF_BIAS ? layer->bias_offset : layer->offset);
                 break;
             case CU_MASKS:
                 a->ref.offset = layer->mask_offset * sizeof(float);
@@ -178,9 +177,12 @@ static void mark_final(struct cu_net *net) {
         for (int k = 0; k < op->access_count; k++) {
             const struct cu_access *a = &op->accesses[k];
             if (a->write && a->ref.buffer == CU_GRADIENTS) {
-                const size_t at = a->ref.offset / sizeof(float);
+                const size_t at = a->ref.offset / nn_cuda_size(net->gradient_type);
                 first = at < first ? at : first;
             }
+        }
+        if (op->phase == CU_LATE) {
+            continue; /* these do not travel */
         }
         op->final = first < SIZE_MAX ? lowest : 0;
         lowest = first < lowest ? first : lowest;

@@ -35,7 +35,8 @@ static struct cu_layer *existing(struct cu_params *params, const struct us_nn_sl
 static bool same(const struct cu_layer *a, const struct cu_layer *b) {
     return a->part_count == b->part_count && a->order == b->order && a->row_c == b->row_c &&
            a->row_h == b->row_h && a->row_w == b->row_w && a->real_in == b->real_in &&
-           a->height == b->height && a->width == b->width;
+           a->in == b->in && a->split == b->split && a->gap == b->gap && a->height == b->height &&
+           a->width == b->width;
 }
 
 /* A part's kernel lies in the middle of the layer's. */
@@ -72,14 +73,25 @@ static void set_rows(struct cu_layer *layer, const struct nn_node *node, enum cu
     }
 }
 
+/* Channels of what a concatenation joined are padded each by themselves. */
+static void set_columns(struct cu_layer *layer, const struct nn_graph *graph,
+                        const struct nn_node *input) {
+    layer->real_in = layer->split = input->c;
+    layer->in = cu_pad(input->c);
+    if (input->kind == NN_CONCAT) {
+        layer->split = graph->nodes[input->inputs[0]].c;
+        layer->gap = cu_pad(layer->split) - layer->split;
+        layer->in = cu_pad(layer->split) + cu_pad(graph->nodes[input->inputs[1]].c);
+    }
+}
+
 struct cu_layer *cu_params_layer(struct cu_params *params, const struct nn_graph *graph,
                                  const struct nn_node *node, enum cu_row_order order) {
     const struct nn_node *input = &graph->nodes[node->inputs[0]];
     struct cu_layer made = {.part_count = node->layer_count};
     set_rows(&made, node, order);
     const bool dense = node->kind == NN_DENSE;
-    made.real_in = input->c;
-    made.in = cu_pad(input->c);
+    set_columns(&made, graph, input);
     made.height = dense ? input->h : node->kernel;
     made.width = dense ? input->w : node->kernel;
     for (int i = 0; i < node->layer_count; i++) {
@@ -147,8 +159,9 @@ static void visit_row(const struct cu_layer *layer, int part, int row, visitor *
             const size_t place =
                 (out * (size_t)(layer->height * layer->width) + tap) * (size_t)layer->in;
             const size_t canonical = start + (size_t)(y * width + x);
-            for (size_t c = 0; c < (size_t)layer->real_in; c++) {
-                visit(canonical + c * (size_t)(height * width), place + c, from, to);
+            for (int c = 0; c < layer->real_in; c++) {
+                const size_t column = (size_t)(c < layer->split ? c : c + layer->gap);
+                visit(canonical + (size_t)c * (size_t)(height * width), place + column, from, to);
             }
         }
     }
@@ -209,14 +222,31 @@ static float *widest_layer(const struct cu_params *params) {
     return us_nn_alloc(most * sizeof(float));
 }
 
-enum us_nn_status cu_params_read(const struct cu_params *params, const float *arena, float *flat) {
+/* bfloat16 values at the end of a buffer become the floats that fill it. */
+static void widen(float *values, size_t count) {
+    const char *from = (const char *)values + count * sizeof(uint16_t);
+    for (size_t i = 0; i < count; i++) {
+        uint16_t upper;
+        memcpy(&upper, from + i * sizeof upper, sizeof upper);
+        const uint32_t bits = (uint32_t)upper << 16;
+        memcpy(&values[i], &bits, sizeof bits);
+    }
+}
+
+enum us_nn_status cu_params_read(const struct cu_params *params, enum nn_cuda_type type,
+                                 const void *arena, float *flat) {
+    const size_t each = nn_cuda_size(type);
     float *values = widest_layer(params);
     enum us_nn_status status = values ? US_NN_OK : US_NN_NO_MEMORY;
     for (int i = 0; i < params->count && !status; i++) {
         const struct cu_layer *layer = &params->layers[i];
-        status =
-            cu_status(cudaMemcpy(values, arena + layer->offset,
-                                 cu_layer_span(layer) * sizeof *values, cudaMemcpyDeviceToHost));
+        const size_t count = cu_layer_span(layer);
+        char *to = (char *)values + count * (sizeof *values - each);
+        status = cu_status(cudaMemcpy(to, (const char *)arena + layer->offset * each, count * each,
+                                      cudaMemcpyDeviceToHost));
+        if (!status && type == NN_CUDA_BF16) {
+            widen(values, count);
+        }
         if (!status) {
             cu_layer_export(layer, values, flat);
         }

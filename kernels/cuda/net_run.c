@@ -98,6 +98,9 @@ static enum us_nn_status run_one(const struct cu_net *net, int i, const struct c
     if (!status && op->signal) {
         status = record(net->events[i], stream);
     }
+    if (!status && op->gathers > 0) {
+        status = what->gather(what->context, &net->factors[op->gathers - 1], streams);
+    }
     if (!status && op->final > 0 && what->complete) {
         status = what->complete(what->context, op->final, streams);
     }

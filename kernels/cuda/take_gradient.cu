@@ -5,9 +5,8 @@
 
 #define THREADS 256
 
-template <class T>
-static __global__ void take(const T *dw, const float *mask, bool add, float *gradient,
-                            size_t octets) {
+template <class T, class G>
+static __global__ void take(const T *dw, const float *mask, bool add, G *gradient, size_t octets) {
     const size_t i = US_THREAD_INDEX;
     if (i >= octets) {
         return;
@@ -29,15 +28,22 @@ static __global__ void take(const T *dw, const float *mask, bool add, float *gra
     us_store8(gradient + i * 8, v);
 }
 
+template <class T, class G>
+static cudaError_t start(const void *dw, const float *mask, bool add, void *gradient, size_t count,
+                         cudaStream_t stream) {
+    return US_LAUNCH((take<T, G>), us_blocks(count / 8, THREADS), THREADS, stream, (const T *)dw,
+                     mask, add, (G *)gradient, count / 8);
+}
+
 extern "C" cudaError_t cu_take_gradient(enum nn_cuda_type type, const void *dw, const float *mask,
-                                        bool add, float *gradient, size_t count,
-                                        cudaStream_t stream) {
-    const size_t octets = count / 8;
-    const unsigned blocks = us_blocks(octets, THREADS);
+                                        bool add, enum nn_cuda_type gradient_type, void *gradient,
+                                        size_t count, cudaStream_t stream) {
     if (type == NN_CUDA_BF16) {
-        return US_LAUNCH((take<us_bf16>), blocks, THREADS, stream, (const us_bf16 *)dw, mask, add,
-                         gradient, octets);
+        return gradient_type == NN_CUDA_BF16
+                   ? start<us_bf16, us_bf16>(dw, mask, add, gradient, count, stream)
+                   : start<us_bf16, float>(dw, mask, add, gradient, count, stream);
     }
-    return US_LAUNCH((take<float>), blocks, THREADS, stream, (const float *)dw, mask, add, gradient,
-                     octets);
+    return gradient_type == NN_CUDA_BF16
+               ? start<float, us_bf16>(dw, mask, add, gradient, count, stream)
+               : start<float, float>(dw, mask, add, gradient, count, stream);
 }

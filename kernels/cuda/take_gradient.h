@@ -7,9 +7,10 @@
 NN_CUDA_BEGIN
 
 /* gradient = dw (+ gradient, when `add`), times the mask when there is one; `count` is a multiple
- * of 8. `dw` may be the gradient's memory. */
+ * of 8. `dw` may be the gradient's memory when their types are the same. */
 cudaError_t cu_take_gradient(enum nn_cuda_type type, const void *dw, const float *mask, bool add,
-                             float *gradient, size_t count, cudaStream_t stream);
+                             enum nn_cuda_type gradient_type, void *gradient, size_t count,
+                             cudaStream_t stream);
 
 NN_CUDA_END
 

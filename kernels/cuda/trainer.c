@@ -14,6 +14,13 @@ static enum nn_cuda_type type_of(const struct us_nn_trainer_config *config) {
     return config->bf16 ? NN_CUDA_BF16 : NN_CUDA_F32;
 }
 
+/* The sum over passes is one of floats; so is that over ranks, unless it was asked for otherwise.
+ */
+static enum nn_cuda_type gradient_type_of(const struct us_nn_trainer_config *config, int passes) {
+    const bool narrow = config->comm ? config->comm_bf16 : true;
+    return config->bf16 && narrow && passes == 1 ? NN_CUDA_BF16 : NN_CUDA_F32;
+}
+
 enum us_nn_status cu_trainer_use(const struct cu_trainer *t) {
     return cu_status(cudaSetDevice(t->base.config.device - 1));
 }
@@ -31,12 +38,26 @@ static enum us_nn_status describe(struct cu_trainer *t) {
         return US_NN_NO_MEMORY;
     }
     const int world = c->comm ? c->comm->world : 1;
+    t->pass = c->pass > 0 ? c->pass : c->batch;
+    t->passes = c->batch / t->pass;
+    for (int last = t->passes - 1; last > 0; last /= 2) {
+        t->levels++; /* those that are set in the number of some pass */
+    }
     cu_params_init(&t->params, &t->layout);
-    cu_net_init(&t->net, t->graph, &t->params, type_of(c), c->batch);
+    cu_net_init(&t->net, t->graph, &t->params, type_of(c), t->pass);
+    t->net.gradient_type = gradient_type_of(c, t->passes);
+    if (c->comm && c->pass == 0) { /* with passes all sums are the tree's */
+        t->net.world = world;
+        t->net.rank = c->comm->rank;
+    }
     cu_net_forward(&t->net);
-    cu_net_losses(&t->net, &c->loss, 1.0f / (float)world);
+    cu_net_losses(&t->net, &c->loss, 1.0f / (float)(world * t->passes));
+    status = cu_adversaries_describe(t);
+    if (status) {
+        return status;
+    }
     cu_net_backward(&t->net);
-    cu_net_init(&t->inference, t->inference_graph, &t->params, type_of(c), c->batch);
+    cu_net_init(&t->inference, t->inference_graph, &t->params, type_of(c), t->pass);
     cu_net_forward(&t->inference);
     cu_params_place(&t->params);
     cu_net_settle(&t->net);
@@ -52,11 +73,18 @@ static void need(struct cu_trainer *t, void *at, size_t bytes, bool zeroed) {
 static void list_blocks(struct cu_trainer *t) {
     const struct us_nn_trainer_config *c = &t->base.config;
     const size_t arena = t->params.arena_count * sizeof(float);
-    const size_t scratch =
-        t->net.scratch > t->inference.scratch ? t->net.scratch : t->inference.scratch;
+    size_t scratch = t->net.scratch > t->inference.scratch ? t->net.scratch : t->inference.scratch;
     t->block_count = 0;
+    scratch = cu_adversaries_list(t, scratch);
     need(t, &t->masters, arena, true);
-    need(t, &t->gradients, arena, true);
+    need(t, &t->gradients, t->params.arena_count * nn_cuda_size(t->net.gradient_type), true);
+    for (int i = 0; i < t->levels; i++) {
+        need(t, &t->waiting.at[i], arena, true);
+    }
+    if (t->passes > 1) {
+        const size_t each = US_NN_IDENTITIES * sizeof *t->parts;
+        need(t, &t->parts, (size_t)t->passes * each, true);
+    }
     need(t, &t->moment1, arena, true);
     need(t, &t->moment2, arena, true);
     if (c->optimizer.average_decay > 0) {
@@ -75,19 +103,29 @@ static void list_blocks(struct cu_trainer *t) {
     }
     if (us_nn_arch_size(&c->arch) < c->arch.resolution) {
         const size_t whole = (size_t)c->arch.resolution;
-        need(t, &t->whole, 3 * (size_t)c->batch * whole * whole * sizeof(float), false);
+        need(t, &t->whole, 3 * (size_t)t->pass * whole * whole * sizeof(float), false);
     }
     need(t, &t->update_scratch, cu_update_scratch(t), false);
-    need(t, &t->augment_scratch, us_cuda_augment_scratch(c->batch), false);
+    need(t, &t->augment_scratch, us_cuda_augment_scratch(t->pass), false);
     need(t, &t->state, sizeof *t->state, true);
+}
+
+static bool within(const void *at, const void *object, size_t size) {
+    return (const char *)at >= (const char *)object &&
+           (const char *)at < (const char *)object + size;
 }
 
 /* What a block is for. */
 static size_t *part_of(const struct cu_trainer *t, const void *at, struct us_nn_memory *memory) {
+    for (int i = 0; i < NN_JUDGES; i++) {
+        if (t->judges[i] && within(at, t->judges[i], sizeof *t->judges[i])) {
+            return &memory->adversaries;
+        }
+    }
     if (at == &t->masters || at == &t->copies || at == &t->masks) {
         return &memory->weights;
     }
-    if (at == &t->gradients) {
+    if (at == &t->gradients || within(at, &t->waiting, sizeof t->waiting)) {
         return &memory->gradients;
     }
     if (at == &t->moment1 || at == &t->moment2 || at == &t->average) {
@@ -103,6 +141,7 @@ static int rest_count(const struct cu_trainer *t) {
 }
 
 static void free_host(struct cu_trainer *t) {
+    cu_adversaries_free(t);
     us_nn_layout_finish(&t->layout);
     if (t->graph) {
         nn_graph_destroy(t->graph);
@@ -155,11 +194,9 @@ static const char *cu_problem(const struct us_nn_trainer_config *config) {
     if (cudaGetDeviceCount(&count) != cudaSuccess || config->device > count) {
         return "there is no such GPU";
     }
-    if (config->pass > 0 && config->pass != config->batch) {
-        return "a GPU computes a batch at once, allowed for pass: 0 or the batch";
-    }
-    if (config->comm && config->comm_bf16) {
-        return "gradients of GPUs travel as f32";
+    if (config->comm && config->comm_bf16 && (!config->bf16 || config->pass > 0)) {
+        return "gradients of GPUs travel as bf16 where they are computed in bf16 and without "
+               "passes";
     }
     const enum us_nn_status status = cu_memory(config, &memory);
     if (status == US_NN_UNSUPPORTED) {
@@ -188,7 +225,7 @@ static void bind(const struct cu_trainer *t, struct cu_net *net, char *memory) {
     net->spaces[0] = memory;
     net->spaces[-CU_WEIGHTS] = t->copies ? t->copies : (char *)t->masters;
     net->spaces[-CU_MASTERS] = (char *)t->masters;
-    net->spaces[-CU_GRADIENTS] = (char *)t->gradients;
+    net->spaces[-CU_GRADIENTS] = t->gradients;
     net->spaces[-CU_MASKS] = (char *)t->masks;
     net->whole = t->whole;
     net->resolution = t->base.config.arch.resolution;
@@ -256,6 +293,7 @@ static enum us_nn_status prepare(struct cu_trainer *t) {
                                              cu_plan_folder(folder, sizeof folder), &t->planner);
     status = status ? status : cu_net_make_plans(&t->net, t->planner);
     status = status ? status : cu_net_make_plans(&t->inference, t->planner);
+    status = status ? status : cu_adversaries_make_plans(t);
     if (status) {
         return status;
     }
@@ -270,6 +308,7 @@ static enum us_nn_status prepare(struct cu_trainer *t) {
     status = status ? status : cu_net_make_events(&t->inference);
     status = status ? status : cu_params_write_masks(&t->params, t->masks);
     status = status ? status : make_rest(t);
+    status = status ? status : cu_adversaries_bind(t);
     cu_set_fade(&t->base, t->base.config.arch.fade);
     return status ? status : initialise(t);
 }
@@ -281,6 +320,9 @@ static enum us_nn_status cu_create(const struct us_nn_trainer_config *config,
         return US_NN_NO_MEMORY;
     }
     t->base.config = *config;
+    if (config->comm) {
+        config->comm->in_tree = config->pass > 0;
+    }
     const enum us_nn_status status = prepare(t);
     if (status) {
         cu_trainer_destroy(&t->base);
@@ -298,6 +340,7 @@ void cu_trainer_destroy(struct us_nn_trainer *trainer) {
     cu_faces_finish(t);
     cu_net_finish(&t->net);
     cu_net_finish(&t->inference);
+    cu_adversaries_finish(t);
     us_conv_planner_destroy(t->planner);
     for (int i = 0; i < t->block_count; i++) {
         (void)cudaFree(*(void **)t->blocks[i].at);
@@ -352,4 +395,7 @@ const struct nn_trainer_type cu_trainer_type = {.problem = cu_problem,
                                                 .set_fade = cu_set_fade,
                                                 .layout = cu_layout,
                                                 .read = cu_trainer_read,
-                                                .write = cu_trainer_write};
+                                                .write = cu_trainer_write,
+                                                .judge_count = cu_adversaries_count,
+                                                .read_judges = cu_adversaries_read,
+                                                .write_judges = cu_adversaries_write};

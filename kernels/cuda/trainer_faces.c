@@ -182,25 +182,35 @@ static char *part(char *planes, size_t identity, size_t each) {
     return planes ? planes + identity * each : NULL;
 }
 
-enum us_nn_status cu_augment(struct cu_trainer *t) {
+/* The faces of a pass: all, of which it picks, or (streamed) its part of the step's. */
+static struct us_cuda_faces faces_of(const struct cu_trainer *t, int identity, int pass) {
+    const struct cu_faces *kept = &t->faces[identity];
+    struct us_cuda_faces from = {
+        .faces = kept->faces, .spots = kept->spots, .count = kept->count, .picked = kept->streamed};
+    if (kept->streamed) {
+        const size_t first = (size_t)pass * (size_t)t->pass;
+        from.faces += first * face_bytes(t) / sizeof *from.faces;
+        from.spots += from.spots ? first * US_PRIORITY_SPOTS : 0;
+    }
+    return from;
+}
+
+enum us_nn_status cu_augment(struct cu_trainer *t, int pass) {
     const struct cu_net *net = &t->net;
     const int size = t->base.config.arch.resolution, batch = net->batch;
+    const uint32_t first_slot = t->first_slot + (uint32_t)(pass * t->pass);
     const size_t packed = net->values[0].bytes / (size_t)t->graph->identities;
     cudaError_t error = cudaSuccess;
     for (int i = 0; i < t->graph->identities && error == cudaSuccess; i++) {
-        const struct cu_faces *kept = &t->faces[i];
-        const struct us_cuda_faces from = {.faces = kept->faces,
-                                           .spots = kept->spots,
-                                           .count = kept->count,
-                                           .picked = kept->streamed};
+        const struct us_cuda_faces from = faces_of(t, i, pass);
         const struct us_cuda_augmented out = {
             .packed = part(cu_net_at(net, net->values[0].ref), (size_t)i, packed),
             .targets = cu_net_at(net, net->wanted[i].targets),
             .masks = cu_net_at(net, net->wanted[i].masks),
             .priorities = cu_net_at(net, net->wanted[i].priorities),
             .type = net->type};
-        error = us_cuda_augment(&from, &t->state->turns[i], t->base.config.seed, t->first_slot,
-                                batch, size, &out, t->augment_scratch, t->streams.at[0]);
+        error = us_cuda_augment(&from, &t->state->turns[i], t->base.config.seed, first_slot, batch,
+                                size, &out, t->augment_scratch, t->streams.at[0]);
     }
     return cu_status(error);
 }

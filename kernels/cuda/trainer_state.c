@@ -15,7 +15,7 @@ static float *arena_of(const struct cu_trainer *t, enum us_nn_buffer buffer) {
     case US_NN_AVERAGE:
         return t->average;
     case US_NN_GRADIENTS:
-        return t->gradients;
+        break;
     }
     return NULL;
 }
@@ -33,7 +33,8 @@ static enum us_nn_status come_to_rest(const struct cu_trainer *t) {
 enum us_nn_status cu_trainer_read(const struct us_nn_trainer *trainer, enum us_nn_buffer buffer,
                                   float *flat) {
     const struct cu_trainer *t = (const struct cu_trainer *)trainer;
-    const float *arena = arena_of(t, buffer);
+    const bool gradients = buffer == US_NN_GRADIENTS;
+    const void *arena = gradients ? (const void *)t->gradients : arena_of(t, buffer);
     if (!arena) {
         return US_NN_BAD_CONFIG;
     }
@@ -44,7 +45,8 @@ enum us_nn_status cu_trainer_read(const struct us_nn_trainer *trainer, enum us_n
         memset(flat, 0, t->layout.count * sizeof *flat); /* gradients of layers not had */
     }
     const enum us_nn_status status = come_to_rest(t);
-    return status ? status : cu_params_read(&t->params, arena, flat);
+    const enum nn_cuda_type type = gradients ? t->net.gradient_type : NN_CUDA_F32;
+    return status ? status : cu_params_read(&t->params, type, arena, flat);
 }
 
 /* The multiplied weights follow the masters. */

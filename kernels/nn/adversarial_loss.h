@@ -5,6 +5,10 @@
 
 #include <stddef.h>
 
+/* Weights of the last two of these beside a face judge (trainer.h). */
+#define NN_VARIATION_WEIGHT 1e-6f
+#define NN_OUTSIDE_WEIGHT 0.02f
+
 /* Sum of -t log p - (1 - t) log(1 - p) over logits, p = sigmoid of the logit, t = 0 or 1 for all.
  * `gradient` (NULL: not wanted) is written: scale (p - t). */
 double nn_cross_entropy(const float *logits, size_t count, float t, float scale, float *gradient);

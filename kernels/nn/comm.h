@@ -7,7 +7,7 @@
  * Every rank makes the same calls in the same order. all_reduce, all_gather and broadcast only
  * queue the work: buffers are the collective's until wait returns. The sum is taken in a fixed tree
  * over the ranks (us_nn_comm_tree), so that every rank has the same bits, whatever the timing; NCCL
- * gives the same bits for one world size.
+ * does so with `in_tree`, else it gives the same bits for one world size.
  *
  * A rank that dies, falls silent or is late ends the group on every rank: calls return false from
  * then on, `problem` names the rank, and only destroy is of use. One thread calls. */
@@ -58,6 +58,8 @@ struct us_nn_comm {
     const struct us_nn_comm_calls *calls;
     int rank, world;
     bool on_stream;         /* works on a device's streams, and may be captured there */
+    bool in_tree;           /* set by who uses it: f32 and f64 are summed in the fixed tree also
+                               where collectives have an order of their own (NCCL) */
     char problem[240];      /* once a call returned false: one clause */
     double exposed_seconds; /* spent in wait so far */
     double busy_seconds;    /* spent communicating so far, hidden or not; up to date after wait */

@@ -15,6 +15,7 @@
 
 #include "kernels/nn/graph.h"
 
+enum { NN_CODE_JUDGE, NN_FACE_JUDGE, NN_JUDGES };
 enum { NN_JUDGE_OUTPUTS = 2, NN_PATCH_LAYERS = 8 };
 
 struct nn_judge_graph {

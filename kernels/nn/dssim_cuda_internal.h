@@ -6,14 +6,16 @@
 #include <stddef.h>
 
 enum {
-    NN_DSSIM_TAPS = 20, /* of a window of sigma 1.5: what weighs more than 1e-9 of its middle */
-    NN_DSSIM_WIDE = 32, /* of a tile */
-    NN_DSSIM_HIGH = 16,
+    NN_DSSIM_TAPS = 20, /* most of a window that weigh more than 1e-9 of its middle; sigma is 1.5 */
+    NN_DSSIM_WIDE = 256, /* of a tile */
+    NN_DSSIM_HIGH = 8,
 };
 
 struct nn_cuda_dssim {
     int size, inner;  /* planes are size x size, the window fits at inner x inner places */
     int first, count; /* of its taps, those that weigh something */
+    int pitch;        /* inner, rounded up to a multiple of 8 */
+    int wide, shift;  /* columns that a tile makes; backward: where the maps begin in it */
     float c1, c2;
     float taps[NN_DSSIM_TAPS];
 };
@@ -30,8 +32,12 @@ struct nn_cuda_dssim nn_cuda_dssim_of(int size, int window, float range);
 /* Blocks of the forward pass: one partial sum each. */
 size_t nn_cuda_dssim_blocks(const struct nn_cuda_dssim *dssim, int planes);
 
-/* Sums of SSIM over parts of all planes, and the three maps [planes][3][inner][inner] backward
- * needs (NULL: not wanted). */
+/* Floats of the maps that forward leaves for backward, at a multiple of 16 bytes. */
+size_t nn_cuda_dssim_maps(const struct nn_cuda_dssim *dssim, int planes);
+
+/* Sums of SSIM over parts of all planes, and its derivatives at each place of the window by three
+ * means, eight places of each together: maps [planes][inner][pitch / 8][3][8] (NULL: not wanted).
+ */
 cudaError_t nn_cuda_dssim_forward(const struct nn_cuda_dssim *dssim,
                                   const struct nn_cuda_dssim_planes *planes, float *maps,
                                   double *sums, cudaStream_t stream);

@@ -140,6 +140,7 @@ static __global__ void add_up(struct partial p, struct totals t, struct us_nn_lo
         terms->absolute = t.absolute * absolutes;
         terms->mask = t.mask * masks;
         terms->total = terms->dssim + terms->square + terms->absolute + terms->mask;
+        terms->adversarial = terms->judge = 0;
     }
 }
 
@@ -171,10 +172,10 @@ struct run {
 };
 } // namespace
 
-/* The next part of the scratch; NULL while only its size is asked for. */
+/* The next part of the scratch, at a multiple of 16; NULL while only its size is asked for. */
 static void *take(char *scratch, size_t *used, size_t bytes) {
     void *part = scratch ? scratch + *used : NULL;
-    *used += bytes;
+    *used += (bytes + 15) / 16 * 16;
     return part;
 }
 
@@ -204,7 +205,10 @@ static size_t plan(struct run *r, const struct us_nn_loss_weights *weights, int 
     }
     r->soft = (float *)take(base, &used, masks * sizeof(float));
     r->half = (float *)take(base, &used, masks * sizeof(float));
-    r->maps = (float *)take(base, &used, 9 * masks * sizeof(float));
+    const size_t maps[2] = {nn_cuda_dssim_maps(&r->dssim[0], 3 * count),
+                            nn_cuda_dssim_maps(&r->dssim[1], 3 * count)};
+    const size_t most = r->windows > 1 && maps[1] > maps[0] ? maps[1] : maps[0];
+    r->maps = (float *)take(base, &used, most * sizeof(float));
     return used;
 }
 
@@ -214,13 +218,14 @@ size_t nn_cuda_loss_scratch(int size, int count) {
     return plan(&r, &any, size, count, NULL);
 }
 
-static cudaError_t soften(const struct run *r, const float *masks, cudaStream_t stream) {
-    const struct blur b = blur_of(r->size);
-    const size_t total = r->area * (size_t)r->count;
+cudaError_t nn_cuda_soft_mask(const float *masks, int size, int count, float *half, float *soft,
+                              cudaStream_t stream) {
+    const struct blur b = blur_of(size);
+    const size_t total = (size_t)size * (size_t)size * (size_t)count;
     US_CUDA_TRY(
-        US_LAUNCH(blur_rows, us_blocks(total, THREADS), THREADS, stream, masks, b, r->half, total));
-    return US_LAUNCH(blur_columns, us_blocks(total, THREADS), THREADS, stream,
-                     (const float *)r->half, b, r->soft, total);
+        US_LAUNCH(blur_rows, us_blocks(total, THREADS), THREADS, stream, masks, b, half, total));
+    return US_LAUNCH(blur_columns, us_blocks(total, THREADS), THREADS, stream, (const float *)half,
+                     b, soft, total);
 }
 
 static cudaError_t structure(const struct run *r, const struct nn_cuda_loss_images *images,
@@ -267,7 +272,7 @@ cudaError_t nn_cuda_loss(const struct us_nn_loss_weights *weights, int size, int
     const bool structured = weights->dssim > 0;
     const float *soft = weights->masked ? r.soft : NULL;
     if (soft) {
-        US_CUDA_TRY(soften(&r, images->target_mask, stream));
+        US_CUDA_TRY(nn_cuda_soft_mask(images->target_mask, size, count, r.half, r.soft, stream));
     }
     const float each = scale / ((float)r.area * 3 * (float)count);
     const struct factors f = {2 * weights->square * each, weights->absolute * each,

@@ -18,10 +18,16 @@ struct nn_cuda_loss_images {
 /* Bytes of device memory that nn_cuda_loss needs, for `count` faces of size x size. */
 size_t nn_cuda_loss_scratch(int size, int count);
 
-/* *terms (device memory) = the weighted terms. The gradients are of terms->total times `scale`. */
+/* *terms (device memory) = the weighted terms, without a discriminator's. The gradients are of
+ * terms->total times `scale`. */
 cudaError_t nn_cuda_loss(const struct us_nn_loss_weights *weights, int size, int count, float scale,
                          const struct nn_cuda_loss_images *images, struct us_nn_loss_terms *terms,
                          void *scratch, cudaStream_t stream);
+
+/* As nn_soft_mask (loss_internal.h) makes them of each of [count][size][size]; `half` has room for
+ * as many. */
+cudaError_t nn_cuda_soft_mask(const float *masks, int size, int count, float *half, float *soft,
+                              cudaStream_t stream);
 
 NN_CUDA_END
 

@@ -29,8 +29,7 @@ static __device__ void store4(float *at, const float v[4]) {
 }
 
 static __device__ void store4(us_bf16 *at, const float v[4]) {
-    *(uint2 *)at = make_uint2(us_bf16_bits(v[0]) | us_bf16_bits(v[1]) << 16,
-                              us_bf16_bits(v[2]) | us_bf16_bits(v[3]) << 16);
+    *(uint2 *)at = make_uint2(us_bf16_pair(v[0], v[1]), us_bf16_pair(v[2], v[3]));
 }
 
 /* The last group of a run may be shorter than four. */

@@ -33,7 +33,12 @@ static void draw_faces(struct faces *faces) {
     }
 }
 
-static struct us_nn_trainer_config config_of(const char *name, int device) {
+struct training {
+    const char *name, *arch;
+    float true_face, gan;
+};
+
+static struct us_nn_trainer_config config_of(const struct training *training, int device) {
     struct us_nn_trainer_config config = {
         .device = device,
         .arch = {.resolution = R, .ae_dims = 8, .e_dims = 8, .d_dims = 8, .d_mask_dims = 4},
@@ -44,14 +49,16 @@ static struct us_nn_trainer_config config_of(const char *name, int device) {
         .seed = 7,
     };
     config.loss.priority = 1;
-    us_nn_arch_parse(name, &config.arch);
+    config.adversaries = (struct us_nn_adversaries){
+        .true_face = training->true_face, .gan = training->gan, .gan_dims = 8};
+    us_nn_arch_parse(training->arch, &config.arch);
     config.arch.identities = config.arch.family == US_NN_COMB ? 2 : 0;
     return config;
 }
 
-static enum us_nn_status train(const char *name, int device, const struct faces *faces,
-                               struct outcome *outcome) {
-    const struct us_nn_trainer_config config = config_of(name, device);
+static enum us_nn_status train(const struct training *training, int device,
+                               const struct faces *faces, struct outcome *outcome) {
+    const struct us_nn_trainer_config config = config_of(training, device);
     struct us_nn_batch batch = {0};
     for (int side = 0; side < 2; side++) {
         const float *planes = faces->planes[side];
@@ -119,19 +126,23 @@ static bool agree(const struct outcome *got, const struct outcome *wanted, char 
 }
 
 int us_nn_self_test(int device, us_nn_report *report, void *context) {
-    static const char *const names[] = {"df-ud", "liae-udtc", "comb"};
+    static const struct training trainings[] = {{"df-ud", "df-ud", 0, 0},
+                                                {"liae-udtc", "liae-udtc", 0, 0},
+                                                {"comb", "comb", 0, 0},
+                                                {"against discriminators", "df-ud", 0.5f, 0.5f}};
     struct faces *faces = us_nn_alloc(sizeof *faces);
     struct outcome *outcomes = us_nn_alloc(2 * sizeof *outcomes);
     int bad = 0;
     if (faces) {
         draw_faces(faces);
     }
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+    for (size_t i = 0; i < sizeof trainings / sizeof *trainings; i++) {
         char name[64], text[160];
-        snprintf(name, sizeof name, "training %s", names[i]);
-        enum us_nn_status status =
-            faces && outcomes ? train(names[i], US_NN_CPU, faces, &outcomes[0]) : US_NN_NO_MEMORY;
-        status = status == US_NN_OK ? train(names[i], device, faces, &outcomes[1]) : status;
+        snprintf(name, sizeof name, "training %s", trainings[i].name);
+        enum us_nn_status status = faces && outcomes
+                                       ? train(&trainings[i], US_NN_CPU, faces, &outcomes[0])
+                                       : US_NN_NO_MEMORY;
+        status = status == US_NN_OK ? train(&trainings[i], device, faces, &outcomes[1]) : status;
         const char *error = status == US_NN_OK ? NULL : us_nn_status_text(status);
         if (!error && !agree(&outcomes[1], &outcomes[0], text, sizeof text)) {
             error = text;

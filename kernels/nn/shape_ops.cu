@@ -18,52 +18,6 @@ static __device__ unsigned own_octet() {
     return blockIdx.y * THREADS + threadIdx.x;
 }
 
-template <class T>
-static __global__ void shuffle_forward(const T *x, const float *bias, float slope, T *y,
-                                       struct shape s) {
-    const unsigned row = blockIdx.x, at = own_octet(), dy = row % 2;
-    if (at >= 2 * s.w * s.octets) {
-        return;
-    }
-    const unsigned column = at / s.octets, octet = at % s.octets;
-    const unsigned from = (2 * dy + column % 2) * s.octets + octet; /* octet of x's pixel */
-    const size_t pixel = (size_t)(row / 2) * s.w + column / 2;
-    float v[8], b[8] = {0};
-    us_load8(x + (pixel * 4 * s.octets + from) * 8, v);
-    if (bias) {
-        us_load8(bias + (size_t)from * 8, b);
-    }
-    for (int k = 0; k < 8; k++) {
-        const float sum = v[k] + b[k];
-        v[k] = sum > 0 ? sum : sum * slope;
-    }
-    us_store8(y + ((size_t)row * 2 * s.w * s.octets + at) * 8, v);
-}
-
-template <class T>
-static __global__ void shuffle_backward(const T *gradient, const T *more, const T *y, float slope,
-                                        T *x_gradient, struct shape s) {
-    const unsigned row = blockIdx.x, at = own_octet(), dy = row % 2;
-    if (at >= 2 * s.w * s.octets) {
-        return;
-    }
-    const unsigned column = at / s.octets, octet = at % s.octets;
-    const unsigned to = (2 * dy + column % 2) * s.octets + octet;
-    const size_t pixel = (size_t)(row / 2) * s.w + column / 2;
-    const size_t from = ((size_t)row * 2 * s.w * s.octets + at) * 8;
-    float g[8], v[8], second[8] = {0};
-    us_load8(gradient + from, g);
-    us_load8(y + from, v);
-    if (more) {
-        us_load8(more + from, second);
-    }
-    for (int k = 0; k < 8; k++) {
-        const float sum = g[k] + second[k];
-        g[k] = v[k] > 0 ? sum : sum * slope;
-    }
-    us_store8(x_gradient + (pixel * 4 * s.octets + to) * 8, g);
-}
-
 template <class T> static __global__ void upsample_forward(const T *x, T *y, struct shape s) {
     const unsigned row = blockIdx.x, at = own_octet(); /* of x */
     if (at >= s.w * s.octets) {
@@ -232,31 +186,6 @@ static dim3 rows_of(const struct nn_cuda_map *m, int rows, int width) {
     if (!fits(map)) {                 \
         return cudaErrorInvalidValue; \
     }
-
-cudaError_t nn_cuda_shuffle_forward(enum nn_cuda_type type, const void *x, const float *bias,
-                                    float slope, void *y, const struct nn_cuda_map *map,
-                                    cudaStream_t stream) {
-    FIT(map)
-    const dim3 blocks = rows_of(map, 2 * map->h, 2 * map->w);
-    return type == NN_CUDA_BF16 ? START(shuffle_forward, us_bf16, blocks, (const us_bf16 *)x, bias,
-                                        slope, (us_bf16 *)y, shape_of(map))
-                                : START(shuffle_forward, float, blocks, (const float *)x, bias,
-                                        slope, (float *)y, shape_of(map));
-}
-
-cudaError_t nn_cuda_shuffle_backward(enum nn_cuda_type type, const void *gradient, const void *more,
-                                     const void *y, float slope, void *x_gradient,
-                                     const struct nn_cuda_map *map, cudaStream_t stream) {
-    FIT(map)
-    const dim3 blocks = rows_of(map, 2 * map->h, 2 * map->w);
-    return type == NN_CUDA_BF16
-               ? START(shuffle_backward, us_bf16, blocks, (const us_bf16 *)gradient,
-                       (const us_bf16 *)more, (const us_bf16 *)y, slope, (us_bf16 *)x_gradient,
-                       shape_of(map))
-               : START(shuffle_backward, float, blocks, (const float *)gradient,
-                       (const float *)more, (const float *)y, slope, (float *)x_gradient,
-                       shape_of(map));
-}
 
 cudaError_t nn_cuda_upsample_forward(enum nn_cuda_type type, const void *x, void *y,
                                      const struct nn_cuda_map *map, cudaStream_t stream) {

@@ -22,6 +22,14 @@ cudaError_t nn_cuda_shuffle_forward(enum nn_cuda_type type, const void *x, const
 cudaError_t nn_cuda_shuffle_backward(enum nn_cuda_type type, const void *gradient, const void *more,
                                      const void *y, float slope, void *x_gradient,
                                      const struct nn_cuda_map *map, cudaStream_t stream);
+/* The same with y there, and its sums over all pixels: bias_gradient[4 channels] as
+ * nn_cuda_bias_gradient of it would give, without reading it again. scratch has
+ * nn_cuda_bias_scratch(n h w, 4 channels) bytes. */
+cudaError_t nn_cuda_shuffle_bias_gradient(enum nn_cuda_type type, const void *gradient,
+                                          const void *more, const void *y, float slope,
+                                          void *x_gradient, float *bias_gradient,
+                                          const struct nn_cuda_map *map, void *scratch,
+                                          cudaStream_t stream);
 
 /* y[n][2i + dy][2j + dx] = x[n][i][j], and the sum of the four gradients (+ more, or NULL). */
 cudaError_t nn_cuda_upsample_forward(enum nn_cuda_type type, const void *x, void *y,

@@ -18,9 +18,6 @@ static const char *adversary_problem(const struct us_nn_trainer_config *config) 
     if (a->true_face <= 0 && a->gan <= 0) {
         return NULL;
     }
-    if (config->device != US_NN_CPU) {
-        return "true_face.power and gan.power are for the CPU only; set them to 0 for a device";
-    }
     if (a->true_face > 0 && config->arch.family != US_NN_DF) {
         return "true_face.power is for the architecture df only";
     }

@@ -9,8 +9,6 @@
 #include "kernels/nn/pointwise_internal.h"
 #include "kernels/nn/trainer_internal.h"
 
-static const float variation_weight = 1e-6f, outside_weight = 0.02f;
-
 static enum us_nn_status add_judge(struct nn_cpu_trainer *t, int which,
                                    struct nn_judge_graph *graph, enum us_nn_status status) {
     if (status) {
@@ -194,8 +192,8 @@ static double pull(struct nn_cpu_trainer *t, const struct painted *p) {
     const size_t area = area_of(t);
     const float *judged =
         nn_judge_input_gradient(t->adversary.judges[NN_FACE_JUDGE]) + 3 * (size_t)t->pass * area;
-    const float variation = variation_weight / (float)whole;
-    const float outside = outside_weight / (float)(3 * whole) / (float)area;
+    const float variation = NN_VARIATION_WEIGHT / (float)whole;
+    const float outside = NN_OUTSIDE_WEIGHT / (float)(3 * whole) / (float)area;
     double *sums = t->adversary.sums, loss = 0;
 #pragma omp parallel for schedule(static)
     for (int plane = 0; plane < 3 * t->pass; plane++) {

@@ -8,8 +8,6 @@
 
 struct nn_cpu_trainer;
 
-enum { NN_CODE_JUDGE, NN_FACE_JUDGE, NN_JUDGES };
-
 struct nn_adversary {
     struct nn_judge *judges[NN_JUDGES]; /* NULL: there is none */
     struct nn_ref code_gradient;        /* what the code judge adds to the code's gradients */

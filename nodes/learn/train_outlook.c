@@ -100,10 +100,10 @@ static void add_faces(const struct us_outlook *outlook, const struct us_nn_train
 
 static struct us_error *add_rank(const struct us_outlook *outlook,
                                  const struct us_nn_trainer_config *config,
-                                 const struct people *people, struct us_memory *memory) {
+                                 const struct people *people, int ranks, struct us_memory *memory) {
     const struct train_params *p = outlook->params;
     struct us_nn_memory taken;
-    if (us_training_memory(p, config, &taken)) {
+    if (us_training_memory(p, config, ranks, &taken)) {
         US_TRY(us_train_config_problem(config));
         return us_fail(US_FAILED, "its memory cannot be planned");
     }
@@ -159,7 +159,7 @@ struct us_error *us_train_memory(const struct us_outlook *outlook, struct us_swa
         us_train_fill(p, people.size, "log", people.identities, &config);
         us_train_share(p, world, places[rank],
                        outlook->threads > here ? outlook->threads / here : 1, &config);
-        US_TRY(add_rank(outlook, &config, &people, memory));
+        US_TRY(add_rank(outlook, &config, &people, world, memory));
     }
     note_faces(&people, here, memory);
     return add_states(&config, outlook->inputs[ports.init].count > 0, memory);

@@ -68,7 +68,8 @@ const struct us_param us_train_params[] = {
      .unit = "pairs",
      .role = US_UNKEYED},
     {.name = "exchange",
-     .doc = "How gradients travel between ranks: bf16 takes half the bytes.",
+     .doc = "How gradients travel between ranks: bf16 takes half the bytes; on GPUs it wants "
+            "precision: bf16 and no pass.",
      .type = US_PARAM_CHOICE,
      .offset = AT(exchange),
      .text = "f32",
@@ -405,7 +406,7 @@ void us_train_share(const struct train_params *p, int ranks, int device, int thr
     config->batch = (int)p->batch / ranks;
     config->device = device;
     config->threads = threads;
-    config->pass = p->pass < config->batch && device == US_NN_CPU ? (int)p->pass : 0;
+    config->pass = p->pass < config->batch ? (int)p->pass : p->pass > 0 ? config->batch : 0;
 }
 
 struct us_error *us_ranks_split(const struct train_params *p, int ranks) {

@@ -80,7 +80,7 @@ static struct us_error *fits(const struct us_training *t, int ranks) {
     const size_t devices = us_task_devices(t->task, &ordinals);
     int places[US_NN_COMM_RANKS], world, sharing = 0;
     const int here = us_team_places(ranks, ordinals, devices, places, &world);
-    if (us_training_memory(t->params, &t->config, &memory)) {
+    if (us_training_memory(t->params, &t->config, ranks, &memory)) {
         return NULL; /* us_train_config says what is wrong */
     }
     for (int rank = 0; rank < here; rank++) {

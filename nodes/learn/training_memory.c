@@ -1,6 +1,7 @@
 #include "nodes/learn/training_memory.h"
 
 #include "kernels/cuda/load.h"
+#include "kernels/nn/comm.h"
 #include "nodes/learn/growth.h"
 #include "runtime/base/machine.h"
 #include "runtime/base/str.h"
@@ -29,10 +30,13 @@ static enum us_nn_status memory_of_comb(const struct train_params *p,
 }
 
 enum us_nn_status us_training_memory(const struct train_params *p,
-                                     const struct us_nn_trainer_config *config,
+                                     const struct us_nn_trainer_config *config, int ranks,
                                      struct us_nn_memory *memory) {
-    return config->arch.family == US_NN_COMB ? memory_of_comb(p, config, memory)
-                                             : us_nn_trainer_memory_parts(config, memory);
+    struct us_nn_comm others = {.world = ranks}; /* described, not called */
+    struct us_nn_trainer_config there = *config;
+    there.comm = ranks > 1 ? &others : NULL;
+    return there.arch.family == US_NN_COMB ? memory_of_comb(p, &there, memory)
+                                           : us_nn_trainer_memory_parts(&there, memory);
 }
 
 size_t us_training_room(int device) {

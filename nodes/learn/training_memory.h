@@ -9,10 +9,10 @@
 /* What to change in one that does not fit. */
 extern const char us_training_memory_hint[];
 
-/* The trainer's memory where the training takes most: a comb at the largest size that it gets to
- * in its steps. config.arch is the whole one. */
+/* The memory of the trainer of one of `ranks` where the training takes most: a comb at the largest
+ * size that it gets to in its steps. config.arch is the whole one; config.comm is not looked at. */
 enum us_nn_status us_training_memory(const struct train_params *params,
-                                     const struct us_nn_trainer_config *config,
+                                     const struct us_nn_trainer_config *config, int ranks,
                                      struct us_nn_memory *memory);
 
 /* Bytes free now for a trainer of config.device; SIZE_MAX: not known. */

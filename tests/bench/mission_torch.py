@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 """The training of the mission benchmark in PyTorch: same net, losses, optimizer and variations.
 
-  mission_torch.py SOURCE DESTINATION AE E D D_MASK BATCH THREADS LOSS STEPS [bf16]
+  mission_torch.py SOURCE DESTINATION AE E D D_MASK BATCH THREADS LOSS STEPS [bf16] [cuda] [compiled]
 
 SOURCE and DESTINATION are data sets that understudy wrote. Trains until the mean of the last 100
-losses is below LOSS, or for STEPS steps; prints one JSON line."""
+losses is below LOSS, or for STEPS steps; prints one JSON line. With `cuda` faces lie in the device's
+memory and are varied there; `compiled` is torch.compile with CUDA graphs, which the time leaves out."""
+import functools
 import json
 import math
 import struct
@@ -14,6 +16,7 @@ import time
 import numpy as np
 import torch
 import torch.nn.functional as F
+import train_torch
 from train_torch import Net, dssim, soft_mask
 
 ROTATION, SCALE, SHIFT, WARP, LIGHT = math.radians(10), 0.05, 0.05, 0.1, 0.03
@@ -83,28 +86,58 @@ def loss_of(outputs, batches, value_range):
     return total
 
 
+def step_of(net, optimizer, forward, measure, device, bf16, value_range):
+    """A step of training as a function of the batches; returns the loss."""
+    def step(batches):
+        optimizer.zero_grad(set_to_none=True)
+        faces = torch.cat([b[0] for b in batches])
+        with torch.autocast(device, dtype=torch.bfloat16, enabled=bf16):
+            outputs = forward(faces.contiguous(memory_format=torch.channels_last) if bf16 else faces)
+        loss = measure(outputs, batches, value_range)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+        optimizer.step()
+        return loss.item()
+    return step
+
+
+def set_up(device, threads):
+    torch.set_num_threads(threads)
+    torch.set_default_device(device)
+    gaussian = train_torch.gaussian
+    train_torch.gaussian = functools.cache(lambda width, sigma: gaussian(width, sigma).to(device))
+    torch.manual_seed(1)
+
+
 def main():
     source, encoding = read_dataset(sys.argv[1])
     destination, _ = read_dataset(sys.argv[2])
     ae, e, d, m, batch, threads = map(int, sys.argv[3:9])
-    wanted, steps, bf16 = float(sys.argv[9]), int(sys.argv[10]), sys.argv[11:] == ["bf16"]
-    torch.set_num_threads(threads)
-    torch.manual_seed(1)
+    wanted, steps, how = float(sys.argv[9]), int(sys.argv[10]), sys.argv[11:]
+    bf16, device = "bf16" in how, "cuda" if "cuda" in how else "cpu"
+    set_up(device, threads)
+    source, destination = source.to(device), destination.to(device)
     net = Net(source.shape[-1], ae, e, d, m)
     if bf16:
         net = net.to(memory_format=torch.channels_last)
-    optimizer = torch.optim.Adam(net.parameters(), lr=5e-4)
+    optimizer = torch.optim.Adam(net.parameters(), lr=5e-4, fused=device == "cuda")
+    forward, measure = net, loss_of
+    if "compiled" in how:
+        forward = torch.compile(net, mode="reduce-overhead")
+        measure = torch.compile(loss_of, mode="reduce-overhead")
+    step = step_of(net, optimizer, forward, measure, device, bf16,
+                   0.5 if encoding == "log" else 1.0)
+    if "compiled" in how:
+        saved = [p.detach().clone() for p in net.parameters()]
+        for _ in range(3):
+            step([vary(source, batch), vary(destination, batch)])
+        with torch.no_grad():
+            for parameter, before in zip(net.parameters(), saved):
+                parameter.copy_(before)
+        optimizer.state.clear()
     losses, begun = [], time.perf_counter()
     while len(losses) < steps:
-        batches = [vary(source, batch), vary(destination, batch)]
-        optimizer.zero_grad(set_to_none=True)
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16):
-            outputs = net(torch.cat([b[0] for b in batches]))
-        loss = loss_of(outputs, batches, 0.5 if encoding == "log" else 1.0)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
-        optimizer.step()
-        losses.append(loss.item())
+        losses.append(step([vary(source, batch), vary(destination, batch)]))
         if len(losses) >= WINDOW and sum(losses[-WINDOW:]) / WINDOW < wanted:
             break
     seconds = time.perf_counter() - begun

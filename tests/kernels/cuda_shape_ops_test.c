@@ -76,8 +76,40 @@ static void check_shuffle_with_bias(struct mode *m) {
     free(x), free(bias), free(wanted), free(got);
 }
 
+static void check_plain_of(struct mode *m, const struct nn_cuda_map *map) {
+    const size_t count = 4 * elements(map);
+    float *x = some(m->type, 9, count);
+    void *in = device_values(m->type, x, count), *out = device_output(m->type, count);
+    void *back = device_output(m->type, count), *twice = device_output(m->type, count);
+    ASSERT_CUDA(nn_cuda_shuffle_forward(m->type, in, NULL, 1, out, map, NULL));
+    ASSERT_CUDA(nn_cuda_shuffle_backward(m->type, out, NULL, out, 1, back, map, NULL));
+    ASSERT_CUDA(nn_cuda_shuffle_backward(m->type, out, out, out, 1, twice, map, NULL));
+    float *forward = taken(m, m->type, out, count);
+    float *got = taken(m, m->type, back, count), *both = taken(m, m->type, twice, count);
+    for (size_t i = 0; i < count; i++) {
+        const int c = (int)(i % (size_t)map->channels), column = (int)(i / (size_t)map->channels);
+        const int at = column % (2 * map->w), line = column / (2 * map->w);
+        const int row = line % (2 * map->h), n = line / (2 * map->h);
+        const size_t from = 4 * place(map, 1, n, row / 2, at / 2, 0) +
+                            (size_t)((row % 2 * 2 + at % 2) * map->channels + c);
+        assert_true(forward[i] == x[from] && got[i] == x[i] && both[i] == 2 * x[i]);
+    }
+    RELEASE(in);
+    free(x), free(forward), free(got), free(both);
+}
+
+/* Nothing but a move, over several blocks and over less than one. */
+static void check_plain_shuffle(struct mode *m) {
+    const struct nn_cuda_map large = {3, 13, 11, 40};
+    EACH_MAP(map) {
+        check_plain_of(m, map);
+    }
+    check_plain_of(m, &large);
+}
+
 static void test_shuffle(void **state) {
     (void)state;
+    in_every_mode(check_plain_shuffle);
     in_every_mode(check_shuffle);
     in_every_mode(check_shuffle_with_bias);
 }

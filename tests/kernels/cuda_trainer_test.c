@@ -274,7 +274,9 @@ static void test_streams_wait_for_one_another(void **state) {
     static const char *const names[] = {"df-ud", "df", "liae-ud"};
     int apart = 0, waits = 0;
     for (int n = 0; n < 3; n++) {
-        const struct us_nn_trainer_config config = config_of(names[n], 64);
+        struct us_nn_trainer_config config = config_of(names[n], 64);
+        config.adversaries = (struct us_nn_adversaries){
+            .true_face = n == 0 ? 1 : 0, .gan = n == 1 ? 0 : 1, .gan_dims = 8};
         struct us_nn_trainer *trainer = create(&config, GPU);
         const struct cu_net *net = &((struct cu_trainer *)trainer)->net;
         int done[CU_STREAMS] = {-1, -1}; /* the other's last operation that is surely done */

@@ -8,7 +8,7 @@
 
 #include <dlfcn.h>
 
-#include "kernels/cuda/net_internal.h"
+#include "kernels/cuda/net_judge_internal.h"
 #include "kernels/nn/memory.h"
 #include "runtime/base/mem.h"
 #include "runtime/base/path.h"
@@ -83,6 +83,39 @@ static void every_net_has_plans(void **state) {
     us_conv_planner_destroy(planner);
 }
 
+static void plan_judge(struct us_conv_planner *planner, struct nn_judge_graph *graph,
+                       const struct cu_judge_config *config) {
+    struct cu_judge *judge = us_nn_alloc(sizeof *judge);
+    assert_int_equal(cu_judge_describe(judge, graph, config), US_NN_OK);
+    if (cu_net_make_plans(&judge->net, planner)) {
+        fail_msg("a discriminator: %s", us_conv_planner_problem(planner));
+    }
+    print_message("discriminator, %s: %zu weights, %d operations, %d plans, %zu MiB\n",
+                  config->type == NN_CUDA_BF16 ? "bf16" : "f32", judge->layout.count,
+                  judge->net.op_count, judge->net.plan_count, judge->net.plan.size >> 20);
+    cu_net_finish(&judge->net);
+    cu_judge_free(judge);
+}
+
+static void discriminators_have_plans(void **state) {
+    (void)state;
+    struct us_conv_planner *planner = planner_of_h200();
+    for (int bf16 = 0; bf16 < 2; bf16++) {
+        struct cu_judge_config config = {
+            .type = bf16 ? NN_CUDA_BF16 : NN_CUDA_F32, .batch = 4, .power = 1, .scale = 1};
+        struct nn_judge_graph graph;
+        assert_int_equal(nn_code_judge_graph(256, 16, 16, &graph), US_NN_OK);
+        plan_judge(planner, &graph, &config);
+        config.size = 128;
+        assert_int_equal(nn_face_judge_graph(128, 16, 16, &graph), US_NN_OK);
+        plan_judge(planner, &graph, &config);
+        config.size = 96;
+        assert_int_equal(nn_face_judge_graph(96, 30, 5, &graph), US_NN_OK);
+        plan_judge(planner, &graph, &config);
+    }
+    us_conv_planner_destroy(planner);
+}
+
 int main(void) {
     if (!dlopen("libcuda.so.1", RTLD_NOW | RTLD_GLOBAL) &&
         !dlopen(US_TEST_CUDA_STUB, RTLD_NOW | RTLD_GLOBAL)) {
@@ -91,6 +124,7 @@ int main(void) {
     }
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_net_has_plans),
+        cmocka_unit_test(discriminators_have_plans),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -79,11 +79,11 @@ static void a_comb_is_counted_where_it_gets_to(void **state) {
                              .grow_steps = 10};
     const struct us_nn_trainer_config config = config_of(&p, 256);
     struct us_nn_memory start, middle, end;
-    assert_int_equal(us_training_memory(&p, &config, &start), US_NN_OK);
+    assert_int_equal(us_training_memory(&p, &config, 1, &start), US_NN_OK);
     p.steps = 11; /* 32 px come in */
-    assert_int_equal(us_training_memory(&p, &config, &middle), US_NN_OK);
+    assert_int_equal(us_training_memory(&p, &config, 1, &middle), US_NN_OK);
     p.steps = 1000;
-    assert_int_equal(us_training_memory(&p, &config, &end), US_NN_OK);
+    assert_int_equal(us_training_memory(&p, &config, 1, &end), US_NN_OK);
     assert_true(start.activations < middle.activations);
     assert_true(middle.activations * 4 < end.activations);
     struct us_nn_memory whole;

@@ -51,7 +51,7 @@ struct uint3 {
 };
 struct dim3 {
     unsigned x, y, z;
-    dim3(unsigned width = 1, unsigned height = 1, unsigned depth = 1)
+    constexpr dim3(unsigned width = 1, unsigned height = 1, unsigned depth = 1)
         : x(width), y(height), z(depth) {
     }
 };

@@ -33,8 +33,9 @@ cudaError_t us_emulation_enqueue(cudaStream_t stream, void (*work)(const void *c
 #include <functional>
 #include <tuple>
 
-extern thread_local uint3 threadIdx, blockIdx;
-extern thread_local dim3 blockDim, gridDim;
+/* __constinit: without the check of their first use, which sanitizers take for a null pointer. */
+extern __constinit thread_local uint3 threadIdx, blockIdx;
+extern __constinit thread_local dim3 blockDim, gridDim;
 static constexpr int warpSize = 32;
 
 namespace us_emulation {
