@@ -2,9 +2,11 @@
 #include <string.h>
 
 #include "runtime/base/mem.h"
+#include "tools/devices.h"
 #include "tools/json_line.h"
 #include "tools/session.h"
 #include "tools/show_error.h"
+#include "tools/show_memory.h"
 
 /* The tasks of one node. */
 struct row {
@@ -14,7 +16,7 @@ struct row {
     double seconds;
 };
 
-static void print_json(struct us_run *run) {
+static struct us_error *print_json(struct us_run *run) {
     size_t count = us_run_plan_count(run), to_run = 0;
     for (size_t i = 0; i < count; i++) {
         struct us_plan_entry entry = us_run_plan_entry(run, i);
@@ -32,10 +34,12 @@ static void print_json(struct us_run *run) {
         us_json_end(line);
         to_run += entry.run;
     }
+    struct us_error *refusal = us_memory_show(run, US_MEMORY_OF_ALL, true);
     json_t *line = us_json_begin("summary");
     us_json_int(line, "run", (int64_t)to_run);
     us_json_int(line, "cached", (int64_t)(count - to_run));
     us_json_end(line);
+    return refusal;
 }
 
 static size_t collect(struct us_run *run, struct row *rows) {
@@ -117,19 +121,38 @@ static void print_warning(void *context, const struct us_event *event) {
     }
 }
 
+/* Devices are looked for only when they are named, or when a training asks what they have: loading
+ * what computes on them takes longer than planning. */
+static struct us_error *find_devices(const struct us_session *session, struct us_run *run,
+                                     const struct us_arguments *arguments,
+                                     struct us_devices *devices) {
+    const char *named = arguments->devices;
+    if (!us_run_takes_memory(run) && (!named || strcmp(named, "auto") == 0)) {
+        return NULL;
+    }
+    US_TRY(us_devices_choose(named, session->graph, arguments->json, devices));
+    us_devices_measure(devices);
+    us_run_use_devices(run, devices->ordinals, devices->memory, devices->count);
+    return NULL;
+}
+
 static struct us_error *plan(struct us_session *session, const struct us_arguments *arguments) {
     struct us_run_options options;
+    struct us_devices devices = {0};
     US_TRY(us_session_options(session, arguments, &options));
     options.event = print_warning;
+    options.devices_later = true;
     struct us_run *run;
     US_TRY(us_run_create(session->graph, session->store, &options, &run));
-    if (arguments->json) {
-        print_json(run);
-    } else {
+    struct us_error *error = find_devices(session, run, arguments, &devices);
+    if (!error && arguments->json) {
+        error = print_json(run);
+    } else if (!error) {
         print_table(run, session->graph->node_count);
+        error = us_memory_show(run, US_MEMORY_OF_ALL, false);
     }
     us_run_destroy(run);
-    return NULL;
+    return error;
 }
 
 int us_command_plan(const struct us_arguments *arguments) {

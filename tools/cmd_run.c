@@ -7,9 +7,10 @@
 #include "nodes/learn/team.h"
 #include "runtime/base/mem.h"
 #include "tools/devices.h"
-#include "tools/json_line.h"
+#include "tools/output.h"
 #include "tools/session.h"
 #include "tools/show_error.h"
+#include "tools/show_memory.h"
 #include "tools/show_progress.h"
 #include "tools/written.h"
 
@@ -26,6 +27,14 @@ static void on_signal(int number) {
     us_run_cancel(run);
 }
 
+/* Nobody reads any more: as after a signal. */
+static void on_event(void *progress, const struct us_event *event) {
+    us_progress_event(progress, event);
+    if (!caught && us_output_gone()) {
+        on_signal(SIGPIPE);
+    }
+}
+
 static void catch_signals(void) {
     struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
     sigaction(SIGINT, &action, NULL);
@@ -40,15 +49,22 @@ static struct us_error *execute(struct us_session *session, const struct us_argu
     US_TRY(us_devices_choose(arguments->devices, session->graph, arguments->json, &devices));
     options.devices = devices.ordinals;
     options.device_count = devices.count;
-    options.event = us_progress_event;
+    options.device_memory = devices.memory;
+    options.event = on_event;
     options.context = progress;
     struct us_run *run;
     US_TRY(us_run_create(session->graph, session->store, &options, &run));
     us_progress_plan(progress, run);
-    atomic_store(&current, run);
-    struct us_error *error = us_run_execute(run, summary);
-    atomic_store(&current, NULL);
-    us_progress_close(progress);
+    if (us_run_takes_memory(run)) {
+        us_devices_measure(&devices);
+    }
+    struct us_error *error = us_memory_show(run, US_MEMORY_OF_RANGES, arguments->json);
+    if (!error) {
+        atomic_store(&current, run);
+        error = us_run_execute(run, summary);
+        atomic_store(&current, NULL);
+        us_progress_close(progress);
+    }
     if (!error) {
         us_written_show(session->graph, run, arguments->json);
     }

@@ -115,6 +115,19 @@ struct us_error *us_devices_choose(const char *text, const struct us_graph *grap
     return NULL;
 }
 
+void us_devices_measure(struct us_devices *devices) {
+    const struct us_cuda_module *module;
+    const char *why_not;
+    const int count = devices->count > 0 ? us_cuda_device_count(&module, &why_not) : 0;
+    for (size_t i = 0; i < devices->count; i++) {
+        struct us_cuda_device about;
+        if (devices->ordinals[i] < count &&
+            module->device(devices->ordinals[i], &about) == US_NN_OK) {
+            devices->memory[i] = (struct us_device_memory){about.memory, about.memory_free};
+        }
+    }
+}
+
 static void list_one(const struct us_cuda_device *device, int ordinal, bool json) {
     char name[16], capability[16];
     snprintf(name, sizeof name, "cuda:%d", ordinal);

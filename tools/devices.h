@@ -2,12 +2,14 @@
 #ifndef US_TOOLS_DEVICES_H
 #define US_TOOLS_DEVICES_H
 
+#include "runtime/api/outlook.h"
 #include "runtime/graph/graph.h"
 
 enum { US_DEVICES_MOST = 64 };
 
 struct us_devices {
     int ordinals[US_DEVICES_MOST];
+    struct us_device_memory memory[US_DEVICES_MOST]; /* zeros until us_devices_measure */
     size_t count;
 };
 
@@ -17,6 +19,9 @@ struct us_devices {
  * or found. */
 struct us_error *us_devices_choose(const char *text, const struct us_graph *graph, bool json,
                                    struct us_devices *devices) US_NODISCARD;
+
+/* Asks each for its memory. */
+void us_devices_measure(struct us_devices *devices);
 
 /* A line about each device, or about why there is none. */
 void us_devices_list(bool json);

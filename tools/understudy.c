@@ -1,4 +1,3 @@
-#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,6 +6,7 @@
 
 #include "runtime/base/str.h"
 #include "tools/command.h"
+#include "tools/output.h"
 #include "tools/show_error.h"
 
 const struct us_command us_commands[] = {
@@ -15,15 +15,19 @@ const struct us_command us_commands[] = {
      "run what the graph's outputs need and the cache does not hold",
      "Exit status: 0 done, 1 a node failed, 2 bad usage or graph, 3 something needed is missing,\n"
      "75 worth trying again (full disk), 78 refused by policy, 130 and 143 stopped by a signal.\n"
-     "A first SIGINT or SIGTERM lets tasks stop in order, a second one ends at once.\n",
+     "A first SIGINT or SIGTERM lets tasks stop in order, a second one ends at once. So does a "
+     "reader\n"
+     "of its output that goes away (run ... | head): status 141.\n",
      "understudy run graphs/quickstart.yaml\n"
      "understudy run shot.yaml -p erode_px=6 --only comp --frames 1001-1010\n",
      us_command_run},
     {"rank", "", 0, 0, US_OPT_THREADS, "",
      "Takes part in the trainings of rank 0, which starts it.\n", "understudy rank\n",
      us_command_rank},
-    {"plan", "GRAPH", 1, 1, US_OPT_RUN | US_OPT_JSON,
-     "say what run would do, why, and how long it took before", "",
+    {"plan", "GRAPH", 1, 1,
+     US_OPT_RUN | US_OPT_THREADS | US_OPT_MEMORY | US_OPT_DEVICES | US_OPT_JSON,
+     "say what run would do, why, how long it took before, and what memory it takes",
+     "Exit status: 3 when a training does not fit into the memory there is: run refuses it too.\n",
      "understudy plan shot.yaml -p erode_px=6\n", us_command_plan},
     {"explain", "GRAPH NODE[@FRAME]", 2, 2, US_OPT_SET | US_OPT_CACHE | US_OPT_MODELS,
      "say why one task runs, or what it was made from", "",
@@ -136,16 +140,6 @@ static int help(int argc, char **argv) {
     return 0;
 }
 
-/* What was printed must have arrived: a full disk under > is an error, a closed pipe is not. */
-static int finish_output(int status) {
-    errno = 0;
-    bool failed = fflush(stdout) != 0 || ferror(stdout);
-    if (failed && errno != EPIPE && status == 0) {
-        return us_show_error(us_error_from_errno(errno ? errno : EIO, "cannot write the output"));
-    }
-    return status;
-}
-
 /* OpenMP threads that wait for each other spin, and on a busy host they spin while the one they
  * wait for is not running: a training beside another job takes many times as long. GNU OpenMP reads
  * its spin count when it is loaded, so the program starts itself again with a short one. */
@@ -169,12 +163,12 @@ int main(int argc, char **argv) {
     }
     const char *name = argv[1];
     if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0) {
-        return finish_output(help(argc, argv));
+        return us_output_finish(help(argc, argv));
     }
     if (strcmp(name, "--version") == 0) {
         name = "version";
     }
     const struct us_command *command = find_command(name);
-    return finish_output(command ? run_command(command, argc - 2, argv + 2)
-                                 : unknown_command(name));
+    return us_output_finish(command ? run_command(command, argc - 2, argv + 2)
+                                    : unknown_command(name));
 }

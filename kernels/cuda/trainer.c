@@ -110,12 +110,34 @@ static void list_blocks(struct cu_trainer *t) {
     need(t, &t->state, sizeof *t->state, true);
 }
 
-static size_t listed(const struct cu_trainer *t) {
-    size_t sum = 0;
-    for (int i = 0; i < t->block_count; i++) {
-        sum += t->blocks[i].bytes;
+static bool within(const void *at, const void *object, size_t size) {
+    return (const char *)at >= (const char *)object &&
+           (const char *)at < (const char *)object + size;
+}
+
+/* What a block is for. */
+static size_t *part_of(const struct cu_trainer *t, const void *at, struct us_nn_memory *memory) {
+    for (int i = 0; i < NN_JUDGES; i++) {
+        if (t->judges[i] && within(at, t->judges[i], sizeof *t->judges[i])) {
+            return &memory->adversaries;
+        }
     }
-    return sum;
+    if (at == &t->masters || at == &t->copies || at == &t->masks) {
+        return &memory->weights;
+    }
+    if (at == &t->gradients || within(at, &t->waiting, sizeof t->waiting)) {
+        return &memory->gradients;
+    }
+    if (at == &t->moment1 || at == &t->moment2 || at == &t->average) {
+        return &memory->optimizer;
+    }
+    const bool values = at == &t->memory || at == &t->inference_memory || at == &t->whole;
+    return values ? &memory->activations : &memory->scratch;
+}
+
+static int rest_count(const struct cu_trainer *t) {
+    const bool averaged = t->base.config.optimizer.average_decay > 0;
+    return t->base.config.arch.family != US_NN_COMB ? 0 : averaged ? 4 : 3;
 }
 
 static void free_host(struct cu_trainer *t) {
@@ -130,7 +152,8 @@ static void free_host(struct cu_trainer *t) {
     us_nn_free(t);
 }
 
-static enum us_nn_status cu_memory(const struct us_nn_trainer_config *config, size_t *bytes) {
+static enum us_nn_status cu_memory(const struct us_nn_trainer_config *config,
+                                   struct us_nn_memory *memory) {
     struct cu_trainer *t = us_nn_alloc(sizeof *t);
     if (!t) {
         return US_NN_NO_MEMORY;
@@ -139,7 +162,11 @@ static enum us_nn_status cu_memory(const struct us_nn_trainer_config *config, si
     const enum us_nn_status status = describe(t);
     if (!status) {
         list_blocks(t);
-        *bytes = listed(t) + MOST_WORKSPACE;
+        *memory = (struct us_nn_memory){.scratch = MOST_WORKSPACE};
+        for (int i = 0; i < t->block_count; i++) {
+            *part_of(t, t->blocks[i].at, memory) += t->blocks[i].bytes;
+        }
+        memory->host = (size_t)rest_count(t) * t->layout.count * sizeof(float);
     }
     free_host(t);
     return status;
@@ -163,7 +190,7 @@ static const char *memory_problem(size_t needed, int device) {
 
 static const char *cu_problem(const struct us_nn_trainer_config *config) {
     int count = 0;
-    size_t bytes;
+    struct us_nn_memory memory;
     if (cudaGetDeviceCount(&count) != cudaSuccess || config->device > count) {
         return "there is no such GPU";
     }
@@ -171,11 +198,12 @@ static const char *cu_problem(const struct us_nn_trainer_config *config) {
         return "gradients of GPUs travel as bf16 where they are computed in bf16 and without "
                "passes";
     }
-    const enum us_nn_status status = cu_memory(config, &bytes);
+    const enum us_nn_status status = cu_memory(config, &memory);
     if (status == US_NN_UNSUPPORTED) {
         return "the architecture has channels that a GPU cannot join, use dims of multiples of 8";
     }
-    return status ? us_nn_status_text(status) : memory_problem(bytes, config->device - 1);
+    return status ? us_nn_status_text(status)
+                  : memory_problem(us_nn_memory_sum(&memory), config->device - 1);
 }
 
 static enum us_nn_status take_blocks(struct cu_trainer *t) {
@@ -244,9 +272,7 @@ static enum us_nn_status initialise(struct cu_trainer *t) {
 
 /* On the host: buffers whose layout has layers that this size of a comb has not. */
 static enum us_nn_status make_rest(struct cu_trainer *t) {
-    const bool averaged = t->base.config.optimizer.average_decay > 0;
-    const int count = t->base.config.arch.family != US_NN_COMB ? 0 : averaged ? 4 : 3;
-    for (int i = 0; i < count; i++) {
+    for (int i = 0; i < rest_count(t); i++) {
         t->rest[i] = us_nn_alloc(t->layout.count * sizeof *t->rest[i]);
         if (!t->rest[i]) {
             return US_NN_NO_MEMORY;
@@ -364,6 +390,7 @@ const struct nn_trainer_type cu_trainer_type = {.problem = cu_problem,
                                                 .infer = cu_trainer_infer,
                                                 .keep_faces = cu_trainer_keep_faces,
                                                 .step_drawn = cu_trainer_step_drawn,
+                                                .kept_memory = cu_trainer_kept_memory,
                                                 .note = cu_note,
                                                 .set_fade = cu_set_fade,
                                                 .layout = cu_layout,

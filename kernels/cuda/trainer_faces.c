@@ -7,9 +7,13 @@
 
 #define RESERVE ((size_t)256 << 20) /* of the device, not given to faces */
 
-static size_t face_bytes(const struct cu_trainer *t) {
-    const size_t size = (size_t)t->base.config.arch.resolution;
+static size_t bytes_of_face(const struct us_nn_trainer_config *config) {
+    const size_t size = (size_t)config->arch.resolution;
     return size * size * 4 * sizeof(uint16_t);
+}
+
+static size_t face_bytes(const struct cu_trainer *t) {
+    return bytes_of_face(&t->base.config);
 }
 
 static size_t spots_bytes(size_t count) {
@@ -149,6 +153,29 @@ enum us_nn_status cu_trainer_keep_faces(struct us_nn_trainer *trainer, int ident
         drop(&t->faces[identity]);
     }
     return status;
+}
+
+/* As keep decides, identity by identity; those that come step by step share two stages. */
+struct us_nn_kept_memory cu_trainer_kept_memory(const struct us_nn_trainer_config *config,
+                                                const size_t *counts, size_t available) {
+    const struct us_nn_arch *arch = &config->arch;
+    const size_t each = bytes_of_face(config) + spots_bytes(1), batch = (size_t)config->batch;
+    struct us_nn_kept_memory kept = {0};
+    if (us_nn_arch_size(arch) != arch->resolution) {
+        return kept;
+    }
+    for (int i = 0; i < us_nn_arch_identities(arch); i++) {
+        const bool fit = kept.device + counts[i] * each + RESERVE < available;
+        kept.device += (fit ? counts[i] : batch) * each;
+        if (!fit && !kept.streamed) {
+            const size_t stages = 2 * (size_t)us_nn_arch_identities(arch) * batch * each;
+            kept.device += stages;
+            kept.host += stages;
+            kept.streamed = true;
+        }
+        kept.host += fit ? 0 : counts[i] * (sizeof(void *) + spots_bytes(1));
+    }
+    return kept;
 }
 
 static char *part(char *planes, size_t identity, size_t each) {

@@ -147,6 +147,8 @@ enum us_nn_status cu_trainer_step(struct us_nn_trainer *trainer, const struct us
                                   struct us_nn_losses *losses);
 enum us_nn_status cu_trainer_keep_faces(struct us_nn_trainer *trainer, int identity,
                                         const struct us_nn_kept_faces *faces);
+struct us_nn_kept_memory cu_trainer_kept_memory(const struct us_nn_trainer_config *config,
+                                                const size_t *counts, size_t available);
 enum us_nn_status cu_trainer_step_drawn(struct us_nn_trainer *trainer,
                                         const struct us_nn_turn *turn, struct us_nn_losses *losses);
 enum us_nn_status cu_trainer_evaluate(struct us_nn_trainer *trainer,

@@ -6,6 +6,8 @@
 #include "kernels/cuda/trainer_internal.h"
 #include "kernels/nn/memory.h"
 
+#define MOST_WORKSPACE ((size_t)64 << 20) /* of convolutions, before their plans are known */
+
 struct cu_model {
     struct us_nn_model base;
     int device;
@@ -66,6 +68,33 @@ static enum us_nn_status describe(struct cu_model *m, const struct us_nn_model_c
     return m->net.status;
 }
 
+static size_t whole_bytes(const struct us_nn_model_config *config) {
+    const size_t whole = (size_t)config->arch.resolution;
+    return us_nn_arch_size(&config->arch) < config->arch.resolution
+               ? 3 * (size_t)config->batch * whole * whole * sizeof(float)
+               : 0;
+}
+
+static enum us_nn_status memory_of(const struct us_nn_model_config *config,
+                                   struct us_nn_memory *memory) {
+    struct cu_model *m = us_nn_alloc(sizeof *m);
+    if (!m) {
+        return US_NN_NO_MEMORY;
+    }
+    const enum us_nn_status status = describe(m, config);
+    if (!status) {
+        memory->weights = m->params.arena_count * sizeof(float);
+        memory->activations = m->net.plan.size + whole_bytes(config);
+        memory->scratch = CU_STREAMS * m->net.scratch + sizeof(float) + MOST_WORKSPACE;
+    }
+    us_nn_layout_finish(&m->layout);
+    if (m->graph) {
+        nn_graph_destroy(m->graph);
+    }
+    us_nn_free(m);
+    return status;
+}
+
 static enum us_nn_status take(char **block, size_t bytes) {
     const enum us_nn_status status = cu_status(cudaMalloc((void **)block, bytes ? bytes : 16));
     if (status) {
@@ -89,9 +118,8 @@ static enum us_nn_status bind(struct cu_model *m, const struct us_nn_model_confi
     status = status ? status
                     : cu_status(cudaMemcpy(m->fade, &config->arch.fade, sizeof(float),
                                            cudaMemcpyHostToDevice));
-    if (!status && us_nn_arch_size(&config->arch) < config->arch.resolution) {
-        const size_t whole = (size_t)config->arch.resolution;
-        status = take(&m->whole, 3 * (size_t)config->batch * whole * whole * sizeof(float));
+    if (!status && whole_bytes(config) > 0) {
+        status = take(&m->whole, whole_bytes(config));
     }
     m->net.whole = (float *)(void *)m->whole;
     m->net.resolution = config->arch.resolution;
@@ -136,7 +164,8 @@ static enum us_nn_status infer(struct us_nn_model *model, enum us_nn_side decode
                   : cu_net_infer(&m->net, &m->streams, decoder, faces, count, images, masks);
 }
 
-const struct nn_model_type cu_model_type = {.create = create, .destroy = destroy, .infer = infer};
+const struct nn_model_type cu_model_type = {
+    .memory = memory_of, .create = create, .destroy = destroy, .infer = infer};
 
 const struct us_cuda_trainer_api us_cuda_trainer_table = {.trainer = &cu_trainer_type,
                                                           .model = &cu_model_type};

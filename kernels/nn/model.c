@@ -3,9 +3,8 @@
 #include "kernels/nn/engine_internal.h"
 #include "kernels/nn/model_type.h"
 
-enum us_nn_status us_nn_model_create(const struct us_nn_model_config *config,
-                                     const float *parameters, struct us_nn_model **model) {
-    *model = NULL;
+static enum us_nn_status find_type(const struct us_nn_model_config *config,
+                                   const struct nn_model_type **type) {
     const struct us_cuda_trainer_api *api = NULL;
     const char *why_not;
     if (us_nn_arch_problem(&config->arch) || config->batch < 1 || config->batch > 256 ||
@@ -18,8 +17,24 @@ enum us_nn_status us_nn_model_create(const struct us_nn_model_config *config,
             return US_NN_UNSUPPORTED;
         }
     }
-    const struct nn_model_type *type = api ? api->model : &nn_cpu_model_type;
-    const enum us_nn_status status = type->create(config, parameters, model);
+    *type = api ? api->model : &nn_cpu_model_type;
+    return US_NN_OK;
+}
+
+enum us_nn_status us_nn_model_memory(const struct us_nn_model_config *config,
+                                     struct us_nn_memory *memory) {
+    const struct nn_model_type *type;
+    const enum us_nn_status status = find_type(config, &type);
+    *memory = (struct us_nn_memory){0};
+    return status ? status : type->memory(config, memory);
+}
+
+enum us_nn_status us_nn_model_create(const struct us_nn_model_config *config,
+                                     const float *parameters, struct us_nn_model **model) {
+    const struct nn_model_type *type;
+    enum us_nn_status status = find_type(config, &type);
+    *model = NULL;
+    status = status ? status : type->create(config, parameters, model);
     if (!status) {
         (*model)->type = type;
     }

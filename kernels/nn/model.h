@@ -14,6 +14,9 @@ struct us_nn_model_config {
     int threads; /* of the CPU, 1 to 256 */
 };
 
+/* What create will take, as us_nn_trainer_memory_parts says it. */
+enum us_nn_status us_nn_model_memory(const struct us_nn_model_config *config,
+                                     struct us_nn_memory *memory);
 /* `parameters` is a flat buffer of the architecture's layout; it is copied. */
 enum us_nn_status us_nn_model_create(const struct us_nn_model_config *config,
                                      const float *parameters, struct us_nn_model **model);

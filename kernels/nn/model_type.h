@@ -10,6 +10,8 @@ struct us_nn_model {
 };
 
 struct nn_model_type {
+    enum us_nn_status (*memory)(const struct us_nn_model_config *config,
+                                struct us_nn_memory *memory);
     /* Sets everything but the type of the head. */
     enum us_nn_status (*create)(const struct us_nn_model_config *config, const float *parameters,
                                 struct us_nn_model **model);

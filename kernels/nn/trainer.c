@@ -30,12 +30,8 @@ static const char *adversary_problem(const struct us_nn_trainer_config *config) 
     return NULL;
 }
 
-const char *us_nn_trainer_problem(const struct us_nn_trainer_config *config) {
-    const char *why_not;
-    const struct nn_trainer_type *type = type_for(config->device, &why_not);
-    if (!type) {
-        return why_not;
-    }
+/* What is wrong whatever the engine. */
+static const char *common_problem(const struct us_nn_trainer_config *config) {
     if (config->batch < 1 || config->batch > MOST_FACES) {
         return "the batch is out of range, allowed 1 to 256";
     }
@@ -46,15 +42,41 @@ const char *us_nn_trainer_problem(const struct us_nn_trainer_config *config) {
         return "the optimizer is unknown, allowed: adam, adabelief";
     }
     const char *problem = us_nn_arch_problem(&config->arch);
-    problem = problem ? problem : adversary_problem(config);
+    return problem ? problem : adversary_problem(config);
+}
+
+const char *us_nn_trainer_problem(const struct us_nn_trainer_config *config) {
+    const char *why_not;
+    const struct nn_trainer_type *type = type_for(config->device, &why_not);
+    if (!type) {
+        return why_not;
+    }
+    const char *problem = common_problem(config);
     return problem ? problem : type->problem(config);
 }
 
-enum us_nn_status us_nn_trainer_memory(const struct us_nn_trainer_config *config, size_t *bytes) {
+enum us_nn_status us_nn_trainer_memory_parts(const struct us_nn_trainer_config *config,
+                                             struct us_nn_memory *memory) {
     const char *why_not;
-    return us_nn_trainer_problem(config)
-               ? US_NN_BAD_CONFIG
-               : type_for(config->device, &why_not)->memory(config, bytes);
+    const struct nn_trainer_type *type = type_for(config->device, &why_not);
+    *memory = (struct us_nn_memory){0};
+    if (!type || common_problem(config)) {
+        return US_NN_BAD_CONFIG;
+    }
+    /* A device's problem may be that it has too little memory, which is what is asked about. */
+    if (config->device == US_NN_CPU && type->problem(config)) {
+        return US_NN_BAD_CONFIG;
+    }
+    return type->memory(config, memory);
+}
+
+enum us_nn_status us_nn_trainer_memory(const struct us_nn_trainer_config *config, size_t *bytes) {
+    struct us_nn_memory memory;
+    const enum us_nn_status status = us_nn_trainer_memory_parts(config, &memory);
+    if (!status) {
+        *bytes = us_nn_memory_sum(&memory);
+    }
+    return status;
 }
 
 enum us_nn_status us_nn_trainer_create(const struct us_nn_trainer_config *config,
@@ -113,6 +135,14 @@ enum us_nn_status us_nn_trainer_keep_faces(struct us_nn_trainer *trainer, int id
                                            const struct us_nn_kept_faces *faces) {
     return trainer->type->keep_faces ? trainer->type->keep_faces(trainer, identity, faces)
                                      : US_NN_UNSUPPORTED;
+}
+
+struct us_nn_kept_memory us_nn_trainer_kept_memory(const struct us_nn_trainer_config *config,
+                                                   const size_t *counts, size_t available) {
+    const char *why_not;
+    const struct nn_trainer_type *type = type_for(config->device, &why_not);
+    return type && type->kept_memory ? type->kept_memory(config, counts, available)
+                                     : (struct us_nn_kept_memory){0};
 }
 
 enum us_nn_status us_nn_trainer_step_drawn(struct us_nn_trainer *trainer,

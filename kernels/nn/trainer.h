@@ -101,7 +101,27 @@ bool us_nn_has_bf16(void);
 
 /* NULL when a trainer can be created from this, else one clause that says what is wrong. */
 const char *us_nn_trainer_problem(const struct us_nn_trainer_config *config);
-/* Bytes of buffers that create will take (weights, optimizer, activations, scratch). */
+
+/* The buffers of a trainer by what they are for, in bytes. */
+struct us_nn_memory {
+    size_t weights;     /* and what a device keeps beside them: copies in bfloat16, masks */
+    size_t gradients;   /* and the sums of passes that wait for others */
+    size_t optimizer;   /* moments and the moving average */
+    size_t activations; /* of training, backward with it, and of inference */
+    size_t scratch;     /* of losses and operations; on a device an upper bound: what convolutions
+                           work in is known once they are chosen */
+    size_t adversaries; /* all of the discriminators' */
+    size_t host;        /* a device's trainer: the machine's memory, beside what the others count */
+};
+/* All but host. */
+static inline size_t us_nn_memory_sum(const struct us_nn_memory *m) {
+    return m->weights + m->gradients + m->optimizer + m->activations + m->scratch + m->adversaries;
+}
+/* What create will take where config.device is; touches no device and asks for nothing large. A
+ * device that has less of it free is no failure. */
+enum us_nn_status us_nn_trainer_memory_parts(const struct us_nn_trainer_config *config,
+                                             struct us_nn_memory *memory);
+/* The sum of these. */
 enum us_nn_status us_nn_trainer_memory(const struct us_nn_trainer_config *config, size_t *bytes);
 /* Parameters are initialised from the seed, moments are 0, the step count is 0. */
 enum us_nn_status us_nn_trainer_create(const struct us_nn_trainer_config *config,
@@ -153,6 +173,14 @@ struct us_nn_turn {
  * fit, come to it step by step. US_NN_UNSUPPORTED: this trainer takes batches only. */
 enum us_nn_status us_nn_trainer_keep_faces(struct us_nn_trainer *trainer, int identity,
                                            const struct us_nn_kept_faces *faces);
+/* What keeping `counts[identity]` faces of each identity takes on a device of which `available`
+ * bytes are free beside the trainer. All 0: this trainer keeps none. */
+struct us_nn_kept_memory {
+    size_t device, host;
+    bool streamed; /* they do not all fit: faces of a batch at a time */
+};
+struct us_nn_kept_memory us_nn_trainer_kept_memory(const struct us_nn_trainer_config *config,
+                                                   const size_t *counts, size_t available);
 /* us_nn_trainer_step with the batch that us_augment_run would make of that turn; colours differ by
  * rounding. US_NN_UNSUPPORTED: not all identities have faces. */
 enum us_nn_status us_nn_trainer_step_drawn(struct us_nn_trainer *trainer,

@@ -76,7 +76,8 @@ static size_t smaller_bytes(const struct nn_cpu_trainer *t) {
                : 0;
 }
 
-static enum us_nn_status cpu_memory(const struct us_nn_trainer_config *config, size_t *bytes) {
+static enum us_nn_status cpu_memory(const struct us_nn_trainer_config *config,
+                                    struct us_nn_memory *memory) {
     struct nn_cpu_trainer *t = us_nn_alloc(sizeof *t);
     if (!t) {
         return US_NN_NO_MEMORY;
@@ -84,11 +85,15 @@ static enum us_nn_status cpu_memory(const struct us_nn_trainer_config *config, s
     t->base.config = *config;
     const enum us_nn_status status = build(t);
     if (!status) {
-        const size_t all = arenas(t) + (size_t)nn_cpu_partials(config);
-        *bytes = sizeof *t + t->params.arena_count * all * sizeof(float) +
-                 nn_net_memory(&t->net.net) + nn_net_memory(&t->inference.net) +
-                 (arenas(t) - 1) * rest_bytes(t) + smaller_bytes(t) + nn_adversary_memory(t) +
-                 nn_loss_memory(us_nn_arch_size(&config->arch), t->pass, config->threads);
+        const size_t arena = t->params.arena_count * sizeof(float), rest = rest_bytes(t);
+        *memory = (struct us_nn_memory){
+            .weights = arena + rest,
+            .gradients = (1 + (size_t)nn_cpu_partials(config)) * arena,
+            .optimizer = (arenas(t) - 2) * (arena + rest),
+            .activations = nn_net_memory(&t->net.net) + nn_net_memory(&t->inference.net),
+            .scratch = sizeof *t + smaller_bytes(t) +
+                       nn_loss_memory(us_nn_arch_size(&config->arch), t->pass, config->threads),
+            .adversaries = nn_adversary_memory(t)};
     }
     cpu_destroy(&t->base);
     return status;

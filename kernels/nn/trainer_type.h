@@ -13,7 +13,8 @@ struct us_nn_trainer {
 
 struct nn_trainer_type {
     const char *(*problem)(const struct us_nn_trainer_config *config);
-    enum us_nn_status (*memory)(const struct us_nn_trainer_config *config, size_t *bytes);
+    enum us_nn_status (*memory)(const struct us_nn_trainer_config *config,
+                                struct us_nn_memory *memory);
     /* Sets everything but type and config of the head. */
     enum us_nn_status (*create)(const struct us_nn_trainer_config *config,
                                 struct us_nn_trainer **trainer);
@@ -33,6 +34,8 @@ struct nn_trainer_type {
                                     const struct us_nn_kept_faces *faces);
     enum us_nn_status (*step_drawn)(struct us_nn_trainer *trainer, const struct us_nn_turn *turn,
                                     struct us_nn_losses *losses);
+    struct us_nn_kept_memory (*kept_memory)(const struct us_nn_trainer_config *config,
+                                            const size_t *counts, size_t available);
     const char *(*note)(const struct us_nn_trainer *trainer);
     /* (optional) only for architectures that grow */
     void (*set_fade)(struct us_nn_trainer *trainer, float fade);

@@ -303,6 +303,13 @@ static struct us_error *face_crop_run(struct us_task *task) {
     return error;
 }
 
+/* With on_missing: error a run ends rather than have a frame without a face. */
+static void face_crop_describe(const struct us_outlook *outlook, struct us_geometry *made) {
+    const struct face_crop_params *p = outlook->params;
+    made[OUT_CROP].size = (int)p->size;
+    made[OUT_CROP].at_most = strcmp(p->on_missing, "error") != 0;
+}
+
 static void face_crop_needs(const void *params_, struct us_needs *needs) {
     (void)params_;
     needs->device = US_DEVICE_PREFERRED;
@@ -328,5 +335,6 @@ const struct us_node_type us_node_face_crop = {
     .per_frame = true,
     .window = face_crop_window,
     .needs = face_crop_needs,
+    .describe = face_crop_describe,
     .run = face_crop_run,
 };

@@ -42,6 +42,20 @@ static struct us_error *run(struct us_task *task) {
     return error;
 }
 
+/* Of all crops; a frame may turn out to have no face. */
+static void describe(const struct us_outlook *outlook, struct us_geometry *made) {
+    const struct us_geometries *crops = &outlook->inputs[IN_CROPS];
+    bool counted = true;
+    for (size_t i = 0; i < crops->count; i++) {
+        const struct us_geometry *from = &crops->items[i];
+        made->size = made->size ? made->size : from->size;
+        made->count += from->count;
+        made->at_most |= from->at_most;
+        counted &= from->count > 0;
+    }
+    made->count = counted ? made->count : 0;
+}
+
 const struct us_node_type us_node_dataset = {
     .name = "dataset",
     .group = "learn",
@@ -58,5 +72,6 @@ const struct us_node_type us_node_dataset = {
     .outputs = outputs,
     .params = params,
     .params_size = sizeof(PARAMS),
+    .describe = describe,
     .run = run,
 };

@@ -1,8 +1,10 @@
 #include <math.h>
 #include <string.h>
 
+#include "kernels/nn/model.h"
 #include "nodes/face/crop_info.h"
 #include "nodes/learn/model_cache.h"
+#include "nodes/learn/swap_outlook.h"
 #include "runtime/api/task.h"
 #include "runtime/base/mem.h"
 
@@ -206,6 +208,30 @@ static struct us_error *run(struct us_task *task) {
     return error;
 }
 
+static void describe(const struct us_outlook *outlook, struct us_geometry *made) {
+    made[OUT_IMAGE] = outlook->inputs[IN_FACES].items[0];
+}
+
+/* The prepared model (model_cache.h), and on a device the weights that it is prepared from. */
+static struct us_error *memory(const struct us_outlook *outlook, struct us_memory *memory) {
+    const struct us_swap_outlook *model = outlook->inputs[IN_MODEL].items[0].about;
+    const int device = outlook->device_count > 0 ? 1 + outlook->devices[0] : US_NN_CPU;
+    const int place = device == US_NN_CPU ? US_HOST_MEMORY : device - 1;
+    struct us_nn_memory taken;
+    if (!model) {
+        return NULL;
+    }
+    const struct us_nn_model_config config = {
+        .device = device, .arch = model->arch, .batch = 1, .threads = outlook->threads};
+    if (us_nn_model_memory(&config, &taken)) {
+        return NULL; /* the training, or what reads the model, says what is wrong */
+    }
+    us_memory_add(memory, place, "weights", taken.weights);
+    us_memory_add(memory, place, "activations", taken.activations);
+    us_memory_add(memory, place, "scratch", taken.scratch);
+    return NULL;
+}
+
 static void needs(const void *values, struct us_needs *wanted) {
     (void)values;
     wanted->device = US_DEVICE_PREFERRED;
@@ -228,5 +254,7 @@ const struct us_node_type us_node_infer_swap = {
     .per_frame = true,
     .check = check,
     .needs = needs,
+    .describe = describe,
+    .memory = memory,
     .run = run,
 };

@@ -132,14 +132,27 @@ static struct us_error *read_arch(const struct us_arrays *file, struct us_nn_arc
     return problem ? us_fail(US_CORRUPT, "its architecture cannot be built: %s", problem) : NULL;
 }
 
-static struct us_error *read_metadata(const struct us_arrays *file, struct us_swap_model *model) {
+static struct us_error *read_kind(const struct us_arrays *file, struct us_nn_arch *arch) {
     const char *kind = us_arrays_text(file, "format");
     if (!kind || strcmp(kind, format) != 0) {
         return us_error_hint(
             us_fail(US_CORRUPT, "its format is '%.40s', needed is '%s'", kind ? kind : "", format),
             "give a model that train_swap made");
     }
-    US_TRY(read_arch(file, &model->arch));
+    return read_arch(file, arch);
+}
+
+struct us_error *us_swap_model_arch(const uint8_t *bytes, size_t size, struct us_nn_arch *arch) {
+    struct us_arrays *file;
+    *arch = (struct us_nn_arch){0};
+    US_TRY(us_arrays_parse(bytes, size, &file));
+    struct us_error *error = read_kind(file, arch);
+    us_arrays_destroy(file);
+    return error;
+}
+
+static struct us_error *read_metadata(const struct us_arrays *file, struct us_swap_model *model) {
+    US_TRY(read_kind(file, &model->arch));
     US_TRY(need_text(file, "encoding", model->encoding, sizeof model->encoding));
     US_TRY(need_text(file, "coverage", model->coverage, sizeof model->coverage));
     int64_t steps = 0;

@@ -28,6 +28,9 @@ struct us_error *us_swap_model_print(const struct us_swap_model *model, uint8_t 
  * are refused. Finish also after an error. */
 struct us_error *us_swap_model_parse(const uint8_t *bytes, size_t size,
                                      struct us_swap_model *model) US_NODISCARD;
+/* Only what net the file's weights are for; they are not looked at. */
+struct us_error *us_swap_model_arch(const uint8_t *bytes, size_t size,
+                                    struct us_nn_arch *arch) US_NODISCARD;
 /* The description without the weights, for people: "df-ud 64 px, ae 64 ...". Static per thread. */
 const char *us_swap_model_text(const struct us_swap_model *model);
 

@@ -1,7 +1,12 @@
+#include <fcntl.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "nodes/learn/model_file.h"
 #include "nodes/learn/onnx/net.h"
+#include "nodes/learn/swap_outlook.h"
 #include "runtime/api/task.h"
 #include "runtime/base/mem.h"
 #include "runtime/base/path.h"
@@ -68,6 +73,30 @@ static struct us_error *run(struct us_task *task) {
     return NULL;
 }
 
+/* The net of a model of train_swap, as the file's head says; what is wrong with the file is said
+ * when it is read. */
+static void describe(const struct us_outlook *outlook, struct us_geometry *made) {
+    const struct read_params *p = outlook->params;
+    struct stat about;
+    const int fd = open(p->path, O_RDONLY | O_CLOEXEC);
+    const bool there = fd >= 0 && fstat(fd, &about) == 0 && about.st_size > 0;
+    const size_t size = there ? (size_t)about.st_size : 0;
+    void *bytes = there ? mmap(NULL, size, PROT_READ, MAP_PRIVATE, fd, 0) : MAP_FAILED;
+    if (bytes != MAP_FAILED) {
+        struct us_swap_outlook *model = us_arena_alloc(outlook->arena, sizeof *model);
+        struct us_error *error =
+            us_onnx_sniff(bytes, size) ? NULL : us_swap_model_arch(bytes, size, &model->arch);
+        if (!error && model->arch.resolution > 0) {
+            *made = (struct us_geometry){.size = model->arch.resolution, .about = model};
+        }
+        us_error_free(error);
+        munmap(bytes, size);
+    }
+    if (fd >= 0) {
+        close(fd);
+    }
+}
+
 const struct us_node_type us_node_model_read = {
     .name = "model_read",
     .group = "learn",
@@ -82,5 +111,6 @@ const struct us_node_type us_node_model_read = {
     .params = params,
     .params_size = sizeof(PARAMS),
     .sources = sources,
+    .describe = describe,
     .run = run,
 };

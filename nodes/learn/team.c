@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "kernels/nn/trainer.h"
 #include "nodes/learn/rendezvous.h"
 #include "nodes/learn/train_rank.h"
 #include "runtime/base/mem.h"
@@ -141,6 +142,18 @@ static int local_world(const struct us_ranks *ranks) {
         }
     }
     return 1; /* srun gives each task processors of its own */
+}
+
+int us_team_places(int wanted, const int *ordinals, size_t count, int devices[US_NN_COMM_RANKS],
+                   int *world) {
+    const struct us_ranks *ranks = launched ? &launched->ranks : NULL;
+    *world = ranks ? ranks->world : wanted > 1 ? wanted : 1;
+    int here = ranks ? local_world(ranks) : *world;
+    here = here < US_NN_COMM_RANKS ? here : US_NN_COMM_RANKS; /* more fail when they are started */
+    for (int rank = 0; rank < here; rank++) {
+        devices[rank] = count > 0 ? 1 + ordinals[(size_t)rank % count] : US_NN_CPU;
+    }
+    return here;
 }
 
 int us_team_threads(const struct us_ranks *ranks) {

@@ -33,6 +33,12 @@ void us_team_leave(void);
 struct us_error *us_team_take(int wanted, struct us_team **team) US_NODISCARD;
 void us_team_give(struct us_team *team);
 
+/* The ranks that a training of `wanted` ranks will have on this machine: how many, each one's
+ * device (as in struct us_nn_trainer_config) when the task is given these ordinals, and in *world
+ * the ranks of all machines. */
+int us_team_places(int wanted, const int *ordinals, size_t count, int devices[US_NN_COMM_RANKS],
+                   int *world);
+
 /* Ends what us_together_devices made; the trainer that uses it is gone. */
 void us_team_end_devices(struct us_team *team);
 

@@ -54,12 +54,17 @@ static size_t planes(const struct us_train_batches *b) {
     return 8 * (size_t)b->batch * (size_t)b->identities;
 }
 
-static struct us_error *init_slot(const struct us_train_batches *b, struct us_train_slot *slot) {
-    const size_t area = (size_t)b->size * (size_t)b->size, n = (size_t)b->batch;
+static size_t slot_bytes(const struct us_train_batches *b) {
+    const size_t area = (size_t)b->size * (size_t)b->size;
     const size_t scratch = (size_t)b->threads * us_augment_scratch(b->size);
+    return (planes(b) * area + scratch) * sizeof(float);
+}
+
+static struct us_error *init_slot(const struct us_train_batches *b, struct us_train_slot *slot) {
+    const size_t n = (size_t)b->batch;
     us_free(slot->jobs);
     slot->jobs = us_calloc((size_t)b->identities * n, sizeof *slot->jobs);
-    slot->memory = us_try_alloc_pixels((planes(b) * area + scratch) * sizeof(float));
+    slot->memory = us_try_alloc_pixels(slot_bytes(b));
     if (!slot->memory) {
         return us_fail(US_RETRY, "no memory for batches of %d faces of each identity", b->batch);
     }
@@ -70,15 +75,24 @@ static struct us_error *init_slot(const struct us_train_batches *b, struct us_tr
     return NULL;
 }
 
+static struct us_train_batches batches_of(const struct us_nn_trainer_config *config) {
+    return (struct us_train_batches){.identities = us_nn_arch_identities(&config->arch),
+                                     .batch = config->batch,
+                                     .size = config->arch.resolution,
+                                     .threads = config->threads,
+                                     .seed = config->seed};
+}
+
+size_t us_train_batches_memory(const struct us_nn_trainer_config *config, int slots) {
+    const struct us_train_batches batches = batches_of(config);
+    return (size_t)slots * slot_bytes(&batches);
+}
+
 struct us_error *us_train_batches_init(struct us_train_batches *batches,
                                        struct us_train_side *sides,
                                        const struct us_nn_trainer_config *config) {
-    *batches = (struct us_train_batches){.sides = sides,
-                                         .identities = us_nn_arch_identities(&config->arch),
-                                         .batch = config->batch,
-                                         .size = config->arch.resolution,
-                                         .threads = config->threads,
-                                         .seed = config->seed};
+    *batches = batches_of(config);
+    batches->sides = sides;
     return init_slot(batches, &batches->slots[0]);
 }
 

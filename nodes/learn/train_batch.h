@@ -43,6 +43,8 @@ void us_train_side_finish(struct us_train_side *side);
 struct us_error *us_train_batches_init(struct us_train_batches *batches,
                                        struct us_train_side *sides,
                                        const struct us_nn_trainer_config *config) US_NODISCARD;
+/* Bytes of `slots` batches: two where the next one is made while a step runs. */
+size_t us_train_batches_memory(const struct us_nn_trainer_config *config, int slots);
 void us_train_batches_finish(struct us_train_batches *batches);
 
 /* Gives the faces of both sides to a trainer that keeps them; sets `kept` when it does. */

@@ -381,25 +381,11 @@ static struct us_nn_loss_weights loss_of(const struct train_params *p, const cha
                                        .masked = p->masked};
 }
 
-struct us_error *us_train_config(const struct train_params *p, const struct us_dataset *dataset,
-                                 int identities, int threads, int device, int ranks,
-                                 struct us_nn_trainer_config *config) {
-    const int size = dataset->size, batch = (int)p->batch / ranks;
-    if (p->batch % ranks != 0) {
-        return us_error_hint(us_fail(US_FAILED,
-                                     "a batch of %lld pairs cannot be split among %d ranks",
-                                     (long long)p->batch, ranks),
-                             "make batch a multiple of the ranks");
-    }
+void us_train_fill(const struct train_params *p, int size, const char *encoding, int identities,
+                   struct us_nn_trainer_config *config) {
     const bool adam = strcmp(p->optimizer, "adam") == 0;
-    *config = (struct us_nn_trainer_config){.device = device,
-                                            .arch = arch_of(p, size, identities),
-                                            .batch = batch,
-                                            .pass = p->pass < batch ? (int)p->pass
-                                                    : p->pass > 0   ? batch
-                                                                    : 0,
+    *config = (struct us_nn_trainer_config){.arch = arch_of(p, size, identities),
                                             .comm_bf16 = strcmp(p->exchange, "bf16") == 0,
-                                            .threads = threads,
                                             .seed = (uint64_t)p->seed,
                                             .bf16 = strcmp(p->precision, "bf16") == 0};
     config->optimizer = us_nn_optimizer_usual(adam ? US_NN_ADAM : US_NN_ADABELIEF);
@@ -411,14 +397,42 @@ struct us_error *us_train_config(const struct train_params *p, const struct us_d
                                                      .gan = (float)p->gan_power,
                                                      .gan_patch = (int)p->gan_patch,
                                                      .gan_dims = (int)p->gan_dims};
-    config->loss = loss_of(p, dataset->encoding);
-    const char *problem = us_nn_trainer_problem(config);
-    if (problem) {
-        return us_error_hint(
-            us_fail(US_FAILED, "cannot train on crops of %d px: %s", size, problem),
-            "choose another size at face_crop or other options here");
+    config->loss = loss_of(p, encoding);
+    us_train_share(p, 1, US_NN_CPU, 1, config);
+}
+
+void us_train_share(const struct train_params *p, int ranks, int device, int threads,
+                    struct us_nn_trainer_config *config) {
+    config->batch = (int)p->batch / ranks;
+    config->device = device;
+    config->threads = threads;
+    config->pass = p->pass < config->batch ? (int)p->pass : p->pass > 0 ? config->batch : 0;
+}
+
+struct us_error *us_ranks_split(const struct train_params *p, int ranks) {
+    if (p->batch % ranks == 0) {
+        return NULL;
     }
-    return NULL;
+    return us_error_hint(us_fail(US_FAILED, "a batch of %lld pairs cannot be split among %d ranks",
+                                 (long long)p->batch, ranks),
+                         "make batch a multiple of the ranks");
+}
+
+struct us_error *us_train_config_problem(const struct us_nn_trainer_config *config) {
+    const char *problem = us_nn_trainer_problem(config);
+    return problem ? us_error_hint(us_fail(US_FAILED, "cannot train on crops of %d px: %s",
+                                           config->arch.resolution, problem),
+                                   "choose another size at face_crop or other options here")
+                   : NULL;
+}
+
+struct us_error *us_train_config(const struct train_params *p, const struct us_dataset *dataset,
+                                 int identities, int threads, int device, int ranks,
+                                 struct us_nn_trainer_config *config) {
+    US_TRY(us_ranks_split(p, ranks));
+    us_train_fill(p, dataset->size, dataset->encoding, identities, config);
+    us_train_share(p, ranks, device, threads, config);
+    return us_train_config_problem(config);
 }
 
 struct us_augment_ranges us_train_ranges(const struct train_params *p, enum us_nn_side side,

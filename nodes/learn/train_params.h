@@ -36,6 +36,19 @@ extern const struct us_param us_train_params[];
 /* Parameters that contradict each other, whatever the crops. */
 struct us_error *us_train_check(const void *params) US_NODISCARD;
 
+/* What the parameters say of the trainer of faces of that size and encoding, for one rank on the
+ * CPU with one thread; nothing is checked. */
+void us_train_fill(const struct train_params *params, int size, const char *encoding,
+                   int identities, struct us_nn_trainer_config *config);
+/* Makes it that of one of `ranks` that share the batch; device and threads as in the configuration.
+ */
+void us_train_share(const struct train_params *params, int ranks, int device, int threads,
+                    struct us_nn_trainer_config *config);
+/* Fails when a batch cannot be split among ranks. */
+struct us_error *us_ranks_split(const struct train_params *params, int ranks) US_NODISCARD;
+/* Fails when no trainer can be made from it. */
+struct us_error *us_train_config_problem(const struct us_nn_trainer_config *config) US_NODISCARD;
+
 /* The configuration of the trainer of one of `ranks` that share a batch, for such faces, on the
  * device of struct us_nn_trainer_config; fails when no net can be built from it. */
 struct us_error *us_train_config(const struct train_params *params,

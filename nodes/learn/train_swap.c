@@ -1,6 +1,7 @@
 #include <string.h>
 
 #include "nodes/learn/model_file.h"
+#include "nodes/learn/swap_outlook.h"
 #include "nodes/learn/train_result.h"
 #include "nodes/learn/training.h"
 #include "runtime/base/mem.h"
@@ -128,10 +129,21 @@ static struct us_error *run(struct us_task *task) {
     return error;
 }
 
+static const struct us_swap_ports swap_ports = {IN_SOURCE, IN_DESTINATION, IN_INIT, IN_OTHERS};
+
+static void describe(const struct us_outlook *outlook, struct us_geometry *made) {
+    us_swap_outlook_of_training(outlook, swap_ports, &made[OUT_MODEL]);
+}
+
+static struct us_error *memory(const struct us_outlook *outlook, struct us_memory *memory) {
+    return us_train_memory(outlook, swap_ports, memory);
+}
+
 static void needs(const void *params, struct us_needs *needs) {
     const struct train_params *p = params;
     needs->threads = -1;
-    needs->device = p->ranks == 1 ? US_DEVICE_PREFERRED : US_DEVICE_ALL;
+    const bool one = p->ranks == 1 || (p->ranks == 0 && strcmp(p->arch, "comb") == 0);
+    needs->device = one ? US_DEVICE_PREFERRED : US_DEVICE_ALL;
 }
 
 const struct us_node_type us_node_train_swap = {
@@ -161,5 +173,7 @@ const struct us_node_type us_node_train_swap = {
     .volatile_result = true,
     .check = us_train_check,
     .needs = needs,
+    .describe = describe,
+    .memory = memory,
     .run = run,
 };

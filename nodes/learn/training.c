@@ -71,15 +71,37 @@ static struct us_error *gather(struct us_training *t, struct us_training_ports p
     return NULL;
 }
 
-/* At its largest size, before anything is taken. A device says itself what it lacks. */
-static struct us_error *fits(const struct us_training *t) {
-    size_t bytes;
-    if (t->config.device != US_NN_CPU) {
-        return NULL;
+/* Before anything is taken, with all ranks that compute in the same place. The run has asked
+ * before, but about crops that it did not know. */
+static struct us_error *fits(const struct us_training *t, int ranks) {
+    struct us_nn_memory memory;
+    struct us_str text = {0};
+    const int *ordinals;
+    const size_t devices = us_task_devices(t->task, &ordinals);
+    int places[US_NN_COMM_RANKS], world, sharing = 0;
+    const int here = us_team_places(ranks, ordinals, devices, places, &world);
+    if (us_training_memory(t->params, &t->config, ranks, &memory)) {
+        return NULL; /* us_train_config says what is wrong */
     }
-    US_TRY(us_nn_error(us_nn_trainer_memory(&t->config, &bytes), "plan the net's memory"));
-    us_task_status(t->task, "takes %.2f GiB of memory", (double)bytes / (1024.0 * 1024.0 * 1024.0));
-    return us_training_fits(bytes, us_machine_memory());
+    for (int rank = 0; rank < here; rank++) {
+        sharing += places[rank] == t->config.device;
+    }
+    const size_t bytes = us_nn_memory_sum(&memory) * (size_t)(sharing > 0 ? sharing : 1);
+    us_str_size(&text, bytes);
+    us_task_status(t->task, "takes %s of memory", us_str_text(&text));
+    us_str_finish(&text);
+    return us_training_fits(t->config.device, bytes, us_training_room(t->config.device));
+}
+
+/* The configuration of this process's part. */
+static struct us_error *configure(struct us_training *t, int ranks) {
+    const struct us_dataset *faces = &t->sides[0].dataset;
+    const int threads = us_task_threads(t->task), device = 1 + us_task_device(t->task);
+    US_TRY(us_ranks_split(t->params, ranks));
+    us_train_fill(t->params, faces->size, faces->encoding, t->identities, &t->config);
+    us_train_share(t->params, ranks, device, threads, &t->config);
+    US_TRY(fits(t, ranks));
+    return us_train_config_problem(&t->config);
 }
 
 struct us_error *us_training_open(struct us_training *t, struct us_task *task,
@@ -89,9 +111,7 @@ struct us_error *us_training_open(struct us_training *t, struct us_task *task,
     t->target = (uint64_t)t->params->steps;
     US_TRY(gather(t, ports));
     US_TRY(us_training_team_take(t, &ranks));
-    US_TRY(us_train_config(t->params, &t->sides[0].dataset, t->identities, us_task_threads(task),
-                           1 + us_task_device(task), ranks, &t->config));
-    US_TRY(fits(t));
+    US_TRY(configure(t, ranks));
     us_growth_at(t->params, 0, &t->config.arch);
     US_TRY(us_task_workspace(task, &t->folder));
     US_TRY(us_training_team_open(t));

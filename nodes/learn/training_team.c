@@ -64,12 +64,10 @@ static struct us_error *pack_and_announce(struct us_training *t, int threads) {
     return error;
 }
 
-/* As many as there are GPUs, and as the batch can be split among. */
-static int ranks_wanted(const struct us_training *t) {
-    const int *ordinals;
-    const size_t devices = us_task_devices(t->task, &ordinals);
-    int wanted = t->params->ranks > 0 ? (int)t->params->ranks : (int)devices;
-    while (t->params->ranks == 0 && wanted > 1 && t->params->batch % wanted != 0) {
+int us_ranks_wanted(const struct train_params *p, size_t devices) {
+    const bool comb = strcmp(p->arch, "comb") == 0;
+    int wanted = p->ranks > 0 ? (int)p->ranks : comb ? 1 : (int)devices;
+    while (p->ranks == 0 && wanted > 1 && p->batch % wanted != 0) {
         wanted--;
     }
     return wanted;
@@ -77,7 +75,9 @@ static int ranks_wanted(const struct us_training *t) {
 
 struct us_error *us_training_team_take(struct us_training *t, int *ranks) {
     struct us_team *team;
-    US_TRY(us_team_take(ranks_wanted(t), &team));
+    const int *ordinals;
+    const size_t devices = us_task_devices(t->task, &ordinals);
+    US_TRY(us_team_take(us_ranks_wanted(t->params, devices), &team));
     t->together = (struct us_together){.team = team};
     *ranks = team ? team->ranks.world : 1;
     if (team && team->launched && t->params->ranks > 0 && t->params->ranks != *ranks) {

@@ -6,6 +6,10 @@
 #include "nodes/learn/training.h"
 
 /* Takes the team, if there is to be one; *ranks share the batch. */
+/* As many as `ranks` says, else as there are devices, and as the batch can be split among; a comb
+ * is trained by one. */
+int us_ranks_wanted(const struct train_params *params, size_t devices);
+
 struct us_error *us_training_team_take(struct us_training *training, int *ranks) US_NODISCARD;
 /* Hands it parameters and faces; training->config, rank 0's part, gets what it does with the
  * others. Before the trainer is made. */

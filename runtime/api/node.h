@@ -3,6 +3,7 @@
 #ifndef US_RUNTIME_API_NODE_H
 #define US_RUNTIME_API_NODE_H
 
+#include "runtime/api/outlook.h"
 #include "runtime/api/params.h"
 #include "runtime/api/value.h"
 
@@ -79,6 +80,12 @@ struct us_node_type {
     /* The file a `writes` node makes at this frame, us_malloc'ed. */
     char *(*destination)(const void *params, struct us_frame frame);
     void (*needs)(const void *params, struct us_needs *needs);
+    /* Before the run, what is known of the outputs, one geometry each: zeroed, but for the count of
+     * frames of a per-frame node. */
+    void (*describe)(const struct us_outlook *outlook, struct us_geometry *outputs);
+    /* For tasks that take much memory: how much, asked of a node that will run. Adds nothing but a
+     * note when it cannot be known. An error is one that the task would end with. */
+    struct us_error *(*memory)(const struct us_outlook *outlook, struct us_memory *memory);
     struct us_error *(*run)(struct us_task *task);
 };
 

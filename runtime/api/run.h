@@ -2,6 +2,7 @@
 #ifndef US_RUNTIME_API_RUN_H
 #define US_RUNTIME_API_RUN_H
 
+#include "runtime/api/outlook.h"
 #include "runtime/api/store.h"
 #include "runtime/graph/graph.h"
 
@@ -46,6 +47,8 @@ struct us_run_options {
     size_t memory_bytes; /* host memory for tasks and values; 0: three quarters of the machine's */
     const int *devices;  /* ordinals of CUDA devices for tasks that use one; NULL: none */
     size_t device_count;
+    const struct us_device_memory *device_memory; /* one a device; NULL: not known */
+    bool devices_later; /* us_run_use_devices will tell: what only they decide is not planned */
     bool keep_going;
     const char *const *targets; /* node names instead of the graph's outputs; NULL: outputs */
     size_t target_count;
@@ -85,8 +88,32 @@ void us_run_destroy(struct us_run *run);
 size_t us_run_plan_count(const struct us_run *run);
 struct us_plan_entry us_run_plan_entry(struct us_run *run, size_t index);
 
-/* Runs. Node failures are events and counted; the returned error is for what stopped the run as
- * such. */
+/* The memory that a node which runs takes in one place. */
+struct us_memory_use {
+    const struct us_node *node;
+    int place;                          /* US_HOST_MEMORY, or the ordinal of a device */
+    const struct us_memory_part *parts; /* all of this place */
+    size_t part_count;
+    size_t bytes;            /* their sum; 0: not known, `note` says why */
+    size_t at_once;          /* so many of the node's tasks at a time: bytes are theirs */
+    size_t available;        /* of the place for this run; 0: not known */
+    size_t total;            /* that the place has */
+    bool maybe;              /* the node runs only if something above it really changes */
+    const char *note, *hint; /* as the node gives them: one clause each, or NULL */
+};
+
+/* True when a task that will run takes enough memory to be asked about it. */
+bool us_run_takes_memory(const struct us_run *run);
+/* Devices after all, before us_run_memory; arrays are borrowed. */
+void us_run_use_devices(struct us_run *run, const int *devices,
+                        const struct us_device_memory *memory, size_t count);
+/* What the nodes that will run take, in order; valid until the run is destroyed. */
+size_t us_run_memory(struct us_run *run, const struct us_memory_use **uses);
+/* Why nothing may run: what a node takes for certain does not fit, or the node could not work. */
+struct us_error *us_run_refusal(struct us_run *run) US_NODISCARD;
+
+/* Runs, unless it is refused (us_run_refusal). Node failures are events and counted; the returned
+ * error is for what stopped the run as such. */
 struct us_error *us_run_execute(struct us_run *run, struct us_summary *summary) US_NODISCARD;
 
 /* Asks a running us_run_execute to stop; safe in a signal handler. */

@@ -56,6 +56,21 @@ void us_str_printf(struct us_str *str, const char *format, ...) {
     str->length += (size_t)length;
 }
 
+void us_str_size(struct us_str *str, size_t bytes) {
+    static const char *const units[] = {"KiB", "MiB", "GiB", "TiB"};
+    double value = (double)bytes / 1024;
+    size_t unit = 0;
+    if (bytes < 1024) {
+        us_str_printf(str, "%zu bytes", bytes);
+        return;
+    }
+    while (unit < 3 && value >= 1023.95) { /* which would print as 1024.0 */
+        value /= 1024;
+        unit++;
+    }
+    us_str_printf(str, "%.1f %s", value, units[unit]);
+}
+
 char *us_str_take(struct us_str *str) {
     reserve(str, 0);
     str->data[str->length] = '\0';

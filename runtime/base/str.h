@@ -16,6 +16,8 @@ void us_str_append(struct us_str *str, const char *text);
 void us_str_append_bytes(struct us_str *str, const void *bytes, size_t length);
 void us_str_printf(struct us_str *str, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
+/* Bytes for people: "5.5 GiB", "412.0 MiB", "17 bytes". */
+void us_str_size(struct us_str *str, size_t bytes);
 
 /* Hands the buffer to the caller (us_free) and leaves the string empty; "" when it was empty. */
 char *us_str_take(struct us_str *str) __attribute__((returns_nonnull));

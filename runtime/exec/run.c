@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "runtime/base/machine.h"
 #include "runtime/base/mem.h"
 #include "runtime/exec/run_internal.h"
 
@@ -14,12 +15,12 @@ static void warn(void *context, const char *message) {
 }
 
 static void set_limits(struct us_run *run) {
-    long cpus = sysconf(_SC_NPROCESSORS_ONLN), pages = sysconf(_SC_PHYS_PAGES);
+    long cpus = sysconf(_SC_NPROCESSORS_ONLN);
     run->slots = run->options.threads > 0 ? run->options.threads : (int)(cpus > 0 ? cpus : 1);
     run->free_slots = run->slots;
     size_t memory = run->options.memory_bytes;
     if (!memory) {
-        memory = (size_t)(pages > 0 ? pages : 262144) * (size_t)sysconf(_SC_PAGESIZE) / 4 * 3;
+        memory = us_machine_memory() / 4 * 3;
     }
     run->memory_limit = memory / 3; /* values kept at hand; the rest is for tasks at work */
     run->work_memory = memory - run->memory_limit;
@@ -68,6 +69,8 @@ void us_run_destroy(struct us_run *run) {
     us_free(run->ready.items);
     us_free(run->device_ready.items);
     us_free(run->device_busy);
+    us_free(run->memory_uses);
+    us_error_free(run->refusal);
     pthread_mutex_destroy(&run->lock);
     pthread_mutex_destroy(&run->event_lock);
     pthread_cond_destroy(&run->changed);
@@ -96,6 +99,8 @@ struct us_plan_entry us_run_plan_entry(struct us_run *run, size_t index) {
 }
 
 struct us_error *us_run_execute(struct us_run *run, struct us_summary *summary) {
+    US_TRY(us_run_refusal(run));
+    warn_of_memory(run);
     double begun = now_seconds();
     struct us_error *error = schedule_run(run);
     run->summary.seconds = now_seconds() - begun;

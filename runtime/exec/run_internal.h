@@ -41,6 +41,7 @@ struct node_tasks {
     struct us_frames frames; /* of a per-frame node */
     double priority;         /* seconds to the end of the longest path below */
     bool volatile_above;     /* it, or a node above, is volatile */
+    size_t host_bytes;       /* that a task takes, once memory is planned; 0: little */
 };
 
 /* One input value of a task. */
@@ -83,7 +84,12 @@ struct us_run {
     uint32_t task_count;
     uint32_t *plan; /* needed tasks, in order */
     size_t plan_count;
-    const char *identity; /* the graph file's full path, which names its history */
+    const char *identity;              /* the graph file's full path, which names its history */
+    struct us_memory_use *memory_uses; /* once `memory_known` */
+    size_t memory_use_count, memory_use_capacity;
+    struct us_error *refusal; /* NULL: may run */
+    bool refused;             /* it was handed out */
+    bool memory_known;
 
     pthread_mutex_t lock;
     pthread_cond_t changed;
@@ -137,6 +143,8 @@ void each_consumer(struct us_run *run, const struct task *task, task_visitor *vi
 void each_input(struct us_run *run, const struct task *task, task_visitor *visit, void *context);
 /* "plate.crop@1001", "actor.crop@take2:1001", "model"; in `arena`. */
 const char *task_label(const struct us_run *run, const struct task *task, struct us_arena *arena);
+/* Wraps an error with node, type and place. */
+struct us_error *node_error(const struct us_node *node, struct us_error *error) US_NODISCARD;
 /* Wraps an error with node, type, frame and place. */
 struct us_error *task_error(const struct us_run *run, const struct task *task,
                             struct us_error *error) US_NODISCARD;
@@ -212,6 +220,10 @@ char *task_destination(const struct us_run *run, const struct task *task);
 struct us_error *check_destinations(struct us_run *run) US_NODISCARD;
 void set_digests(struct us_run *run, struct task *task, const struct us_digest *digests);
 
+/* -- memory.c: what the plan takes */
+/* Warns of nodes that may run and would not fit. */
+void warn_of_memory(struct us_run *run);
+
 /* -- execute.c: one task on this thread */
 /* Runs it, or finds its result after all (*cached); sets digests. Called without the lock. */
 struct us_error *execute_task(struct us_run *run, struct task *task, const struct grant *grant,
@@ -238,6 +250,9 @@ uint32_t ready_pop(const struct us_run *run, struct ready *ready);
 
 /* -- schedule.c */
 struct us_error *schedule_run(struct us_run *run) US_NODISCARD;
+
+/* What a task of a node needs of the machine, cut to what there is. */
+struct us_needs needs_of_node(const struct us_run *run, const struct us_node *node);
 
 void send_event(struct us_run *run, const struct task *task, struct us_event *event);
 double now_seconds(void); /* monotonic */

@@ -19,9 +19,7 @@ static void task_move(struct task *task, enum us_task_state to) {
     task->state = (uint8_t)to;
 }
 
-/* What a task needs of the machine, cut to what there is. */
-static struct us_needs needs_of(const struct us_run *run, const struct task *task) {
-    const struct us_node *node = task_node(run, task);
+struct us_needs needs_of_node(const struct us_run *run, const struct us_node *node) {
     struct us_needs needs = {.threads = 1};
     if (node->type->needs) {
         node->type->needs(node->params, &needs);
@@ -30,6 +28,8 @@ static struct us_needs needs_of(const struct us_run *run, const struct task *tas
         needs.threads = run->slots;
     }
     needs.threads = needs.threads ? needs.threads : 1;
+    const size_t planned = run->nodes[node - run->graph->nodes].host_bytes;
+    needs.host_bytes = planned > needs.host_bytes ? planned : needs.host_bytes;
     if (needs.host_bytes > run->work_memory) {
         needs.host_bytes = run->work_memory;
     }
@@ -37,6 +37,10 @@ static struct us_needs needs_of(const struct us_run *run, const struct task *tas
         needs.device = US_DEVICE_NONE;
     }
     return needs;
+}
+
+static struct us_needs needs_of(const struct us_run *run, const struct task *task) {
+    return needs_of_node(run, task_node(run, task));
 }
 
 static void make_ready(struct us_run *run, struct task *task) {

@@ -13,7 +13,7 @@ bool task_is_stored(const struct us_run *run, const struct task *task) {
     return !node->type->reloads && !node->type->writes && !dropped;
 }
 
-static struct us_error *node_error(const struct us_node *node, struct us_error *error) {
+struct us_error *node_error(const struct us_node *node, struct us_error *error) {
     return us_error_at(us_error_wrap(error, "node '%s' (%s)", node->name, node->type->name),
                        node->pos);
 }

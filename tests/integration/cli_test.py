@@ -303,6 +303,35 @@ def test_signals():
         same(f"signal {number}", (child.returncode, last["event"]), (status, "summary"))
 
 
+def test_readers_that_go():
+    write("slow.yaml", "understudy: 1\nnodes:\n"
+          "  plate: {type: synth_plate, frames: 1-4000, width: 640, height: 480}\n")
+    begun = time.time()
+    for arguments in (["run", "slow.yaml", "--json"], ["run", "slow.yaml", "--json", "--keep-going"]):
+        child = subprocess.Popen([PROGRAM, *arguments], cwd=SCRATCH, env=ENV,
+                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for _ in range(3):
+            child.stdout.readline()
+        child.stdout.close()
+        same(f"{arguments} ends quietly", (child.wait(timeout=60), child.stderr.read()), (141, ""))
+    check("long before its last frame", time.time() - begun < 60)
+    stats = json.loads(understudy("cache", "stats", "--json").stdout)
+    check("finished frames stay", stats["records"]["files"] > 0, stats)
+    check("nothing is damaged", understudy("cache", "verify").returncode == 0)
+    for arguments in (["plan", "slow.yaml", "--json"], ["nodes"]):
+        read, unread = os.pipe()
+        os.close(read)
+        result = subprocess.run([PROGRAM, *arguments], cwd=SCRATCH, env=ENV, stdout=unread,
+                                stderr=subprocess.PIPE, text=True, timeout=60)
+        os.close(unread)
+        same(f"{arguments[0]} to nobody", (result.returncode, result.stderr), (141, ""))
+    with open("/dev/full", "w") as full:
+        result = subprocess.run([PROGRAM, "nodes"], cwd=SCRATCH, env=ENV, stdout=full,
+                                stderr=subprocess.PIPE, text=True, timeout=60)
+    check("a full disk is an error", result.returncode == 75 and
+          result.stderr.startswith("error: cannot write the output"), result)
+
+
 def on_terminal(*arguments):
     """What a terminal of 80 columns gets, and the exit status."""
     child, fd = pty.fork()
@@ -348,7 +377,7 @@ def timed(*arguments):
 
 
 for test in (test_help, test_misuse, test_carets, test_run, test_failures, test_cache, test_tables,
-             test_new, test_model, test_signals, test_terminal, test_speed):
+             test_new, test_model, test_signals, test_readers_that_go, test_terminal, test_speed):
     fresh()
     if test is test_failures:
         write("shot.yaml", "understudy: 1\nnodes:\n" + PLATE + OUT)

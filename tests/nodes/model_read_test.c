@@ -4,6 +4,7 @@
 
 #include "nodes/learn/model_file.h"
 #include "nodes/learn/safetensors.h"
+#include "nodes/learn/swap_outlook.h"
 #include "runtime/base/mem.h"
 #include "runtime/base/path.h"
 #include "tests/support/check.h"
@@ -132,11 +133,41 @@ static void a_missing_file_is_named(void **state) {
     us_fake_destroy(task);
 }
 
+/* A plan asks for the net without reading weights. */
+static struct us_geometry described(const uint8_t *content, size_t length, struct us_arena *arena) {
+    struct us_geometry made = {0};
+    char *path = us_path_join(us_test_folder(), "described.safetensors");
+    struct us_task *task = us_fake_create(&us_node_model_read);
+    if (content) {
+        ASSERT_OK(us_write_file(path, content, length));
+    }
+    us_fake_text(task, "path", path);
+    us_node_model_read.describe(
+        &(struct us_outlook){.params = us_task_params(task), .arena = arena}, &made);
+    us_fake_destroy(task);
+    us_free(path);
+    return made;
+}
+
+static void its_net_is_known_beforehand(void **state) {
+    (void)state;
+    struct us_arena arena = {0};
+    assert_null(described(NULL, 0, &arena).about); /* there is none yet */
+    const struct us_geometry made = described(bytes, size, &arena);
+    const struct us_swap_outlook *model = made.about;
+    assert_int_equal(made.size, 32);
+    assert_non_null(model);
+    assert_string_equal(us_nn_arch_name(&model->arch), "df-ud");
+    assert_int_equal(model->arch.e_dims, 4);
+    assert_null(described((const uint8_t *)"no model", 8, &arena).about);
+    assert_null(described((const uint8_t *)"", 0, &arena).about);
+    us_arena_finish(&arena);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_file_comes_through),
-        cmocka_unit_test(metadata_and_weights_come_back),
-        cmocka_unit_test(bad_models_are_refused),
+        cmocka_unit_test(its_net_is_known_beforehand),    cmocka_unit_test(the_file_comes_through),
+        cmocka_unit_test(metadata_and_weights_come_back), cmocka_unit_test(bad_models_are_refused),
         cmocka_unit_test(a_missing_file_is_named),
     };
     return cmocka_run_group_tests(tests, make_model, free_model);

@@ -50,11 +50,11 @@ def run(graph, *words, cache, status=0):
 
 
 def plan(graph, *words, cache):
-    """`plan --json`; returns (summary, {(node, frame): line})."""
+    """`plan --json`; returns (summary, {(node, frame): line}) of the tasks."""
     out, _ = call("plan", graph, "--json", *words, cache=cache)
     lines = events(out)
     assert lines and lines[-1]["event"] == "summary", out[-2000:]
-    return lines[-1], {(l["node"], l["frame"]): l for l in lines[:-1]}
+    return lines[-1], {(l["node"], l["frame"]): l for l in lines if "event" not in l}
 
 
 def ran(lines):
