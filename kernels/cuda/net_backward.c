@@ -149,6 +149,15 @@ static struct cu_op *gradient_op(struct cu_net *net, cu_run *run, int node) {
     return op;
 }
 
+/* The operation's sums over pixels are the gradient of its layer's bias. */
+static void give_bias(struct cu_net *net, struct cu_op *op) {
+    bool *taken = &net->bias_taken[op->layer - net->params->layers];
+    op->add = *taken;
+    op->scratch = cu_bias_scratch(op);
+    cu_op_write(op, (struct cu_ref){CU_GRADIENTS, CU_OF_BIAS}, 0);
+    *taken = true;
+}
+
 static void weights_gradient(struct cu_net *net, int i, struct cu_ref g, bool taken) {
     const struct cu_value *value = &net->values[i], *x = &net->values[node_at(net, i)->inputs[0]];
     const struct cu_layer *layer = value->layer;
@@ -182,15 +191,16 @@ static void layer_gradient(struct cu_net *net, int i, struct cu_ref g) {
     if (!cu_net_factor(net, i, g)) {
         weights_gradient(net, i, g, *taken);
     }
+    *taken = true;
+    if (value->summed) {
+        return;
+    }
     struct cu_op *op = cu_net_op(net, cu_run_bias, CU_BACKWARD, i);
     op->layer = layer;
     op->stride = layer->out;
     op->count = value->bytes / nn_cuda_size(net->type) / (size_t)layer->out;
-    op->add = *taken;
-    op->scratch = cu_bias_scratch(op);
     cu_op_read(op, g, value->bytes);
-    cu_op_write(op, (struct cu_ref){CU_GRADIENTS, CU_OF_BIAS}, 0);
-    *taken = true;
+    give_bias(net, op);
 }
 
 /* The gradient of what a layer read; with all that is pending there and its leaky ReLU when this is
@@ -248,6 +258,13 @@ static void back_layer(struct cu_net *net, int i) {
     }
 }
 
+/* Is what is about to be made all there will be of the gradient before a layer's activation? */
+static bool is_whole_gradient(const struct cu_net *net, int node) {
+    const struct cu_value *value = &net->values[node];
+    return !net->still && value->layer && value->uses == 0 && value->pending_count == 0 &&
+           node_at(net, node)->activation != NN_COSINE;
+}
+
 static void back_shuffle(struct cu_net *net, int i) {
     if (net->values[i].folded) {
         return;
@@ -262,6 +279,12 @@ static void back_shuffle(struct cu_net *net, int i) {
     cu_op_read(op, g, value->bytes);
     cu_op_read(op, value->ref, value->bytes);
     cu_op_write(op, out, net->values[input].bytes);
+    if (is_whole_gradient(net, input)) {
+        net->values[input].summed = true;
+        op->layer = net->values[input].layer;
+        op->count = (size_t)op->n * (size_t)op->h * (size_t)op->w;
+        give_bias(net, op);
+    }
     push(net, input, out);
     net->values[input].sloped = op->slope < 1;
 }

@@ -160,6 +160,7 @@ struct cu_value {
     int uses;     /* readers whose gradient reaches it and was not described yet */
     bool wanted;  /* its gradient is needed: parameters made it */
     bool reached; /* and an output depends on it */
+    bool summed;  /* its layer's bias gradient comes with the gradient of its reader */
     /* while backward is described */
     struct cu_ref pending[CU_PENDING];
     int pending_count;
@@ -197,11 +198,12 @@ struct cu_net {
     int op_count;
     struct us_conv_job plans[CU_OPS];
     int plan_count;
-    struct us_conv_planner *planner; /* borrowed, given at binding */
-    size_t scratch;                  /* bytes of each stream's */
-    bool taken[CU_LAYERS];           /* layers whose gradient was written, while describing */
-    bool still;                      /* layers get no gradient from what is described now */
-    char *spaces[CU_SPACES];         /* by -buffer: arenas; [0]: the planned memory */
+    struct us_conv_planner *planner;              /* borrowed, given at binding */
+    size_t scratch;                               /* bytes of each stream's */
+    bool taken[CU_LAYERS], bias_taken[CU_LAYERS]; /* whose gradients were written, while
+                                                     describing */
+    bool still;              /* layers get no gradient from what is described now */
+    char *spaces[CU_SPACES]; /* by -buffer: arenas; [0]: the planned memory */
     char *scratches[CU_STREAMS];
     const float *fade; /* on the device */
     /* Inference of a net that is smaller than its faces: 3 planes a face of that resolution. */
@@ -306,7 +308,7 @@ cu_run cu_run_blend_gradient;    /* g, da, db */
 cu_run cu_run_bias;              /* g, bias */
 cu_run cu_run_take;              /* dw, gradient, mask */
 cu_run cu_run_shuffle;           /* x, y */
-cu_run cu_run_shuffle_gradient;  /* g, y, dx */
+cu_run cu_run_shuffle_gradient;  /* g, y, dx, bias: its gradient, or nowhere */
 cu_run cu_run_pool;              /* x, y */
 cu_run cu_run_pool_gradient;     /* g, x, dx */
 cu_run cu_run_upsample;          /* x, y */

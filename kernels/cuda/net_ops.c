@@ -101,19 +101,27 @@ enum us_nn_status cu_run_blend_gradient(const struct cu_net *net, const struct c
         nn_cuda_blend_backward(net->type, at[0], net->fade, at[1], at[2], op->count, stream));
 }
 
+/* Where the sums of a bias's gradient go that ends at `bias`: there, or first into the scratch. */
+static float *sums_of(const struct cu_net *net, const struct cu_op *op, void *bias) {
+    const size_t used = nn_cuda_bias_scratch(op->count, op->stride);
+    char *behind = (char *)scratch_of(net, op) + (used + 255) / 256 * 256;
+    const bool direct = !op->add && net->gradient_type == NN_CUDA_F32;
+    return direct ? bias : (float *)(void *)behind;
+}
+
+static cudaError_t take_sums(const struct cu_net *net, const struct cu_op *op, const float *sums,
+                             void *bias, void *stream) {
+    return sums == bias ? cudaSuccess
+                        : cu_take_gradient(NN_CUDA_F32, sums, NULL, op->add, net->gradient_type,
+                                           bias, (size_t)op->stride, stream);
+}
+
 enum us_nn_status cu_run_bias(const struct cu_net *net, const struct cu_op *op, void *const *at,
                               void *stream) {
-    char *scratch = scratch_of(net, op);
-    const size_t used = nn_cuda_bias_scratch(op->count, op->stride);
-    const bool direct = !op->add && net->gradient_type == NN_CUDA_F32;
-    float *sum = direct ? at[1] : (float *)(void *)(scratch + (used + 255) / 256 * 256);
-    cudaError_t error = nn_cuda_bias_gradient(net->type, at[0], NULL, NULL, 1, NULL, sum, op->count,
-                                              op->stride, scratch, stream);
-    if (error == cudaSuccess && !direct) {
-        error = cu_take_gradient(NN_CUDA_F32, sum, NULL, op->add, net->gradient_type, at[1],
-                                 (size_t)op->stride, stream);
-    }
-    return cu_status(error);
+    float *sums = sums_of(net, op, at[1]);
+    cudaError_t error = nn_cuda_bias_gradient(net->type, at[0], NULL, NULL, 1, NULL, sums,
+                                              op->count, op->stride, scratch_of(net, op), stream);
+    return cu_status(error == cudaSuccess ? take_sums(net, op, sums, at[1], stream) : error);
 }
 
 size_t cu_bias_scratch(const struct cu_op *op) {
@@ -138,8 +146,14 @@ enum us_nn_status cu_run_shuffle_gradient(const struct cu_net *net, const struct
                                           void *const *at, void *stream) {
     struct nn_cuda_map map = map_of(op);
     map.channels /= 4;
-    return cu_status(
-        nn_cuda_shuffle_backward(net->type, at[0], NULL, at[1], op->slope, at[2], &map, stream));
+    if (!at[3]) {
+        return cu_status(nn_cuda_shuffle_backward(net->type, at[0], NULL, at[1], op->slope, at[2],
+                                                  &map, stream));
+    }
+    float *sums = sums_of(net, op, at[3]);
+    cudaError_t error = nn_cuda_shuffle_bias_gradient(
+        net->type, at[0], NULL, at[1], op->slope, at[2], sums, &map, scratch_of(net, op), stream);
+    return cu_status(error == cudaSuccess ? take_sums(net, op, sums, at[3], stream) : error);
 }
 
 enum us_nn_status cu_run_pool(const struct cu_net *net, const struct cu_op *op, void *const *at,
