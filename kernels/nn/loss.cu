@@ -1,5 +1,3 @@
-#include <math.h>
-
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/reduce.h"
 #include "kernels/nn/dssim_cuda_internal.h"
@@ -7,16 +5,9 @@
 
 #define THREADS 256
 #define CHUNK 1024 /* pixels of a block */
-#define SOFT_RADIUS 128
 #define MOST_PLANES 65535
 
 namespace {
-/* The blur of soft masks; taps[radius] is the middle. */
-struct blur {
-    int size, radius;
-    float taps[2 * SOFT_RADIUS + 1];
-};
-
 /* Sums that blocks leave for the last kernel. */
 struct partial {
     double *pixels; /* [2][blocks]: squares, weighted absolutes */
@@ -35,38 +26,6 @@ struct totals {
     double ssim[2];
 };
 } // namespace
-
-/* Row by row: neighbours share all but one tap, the cache serves them. */
-static __global__ void blur_rows(const float *in, struct blur b, float *out, size_t total) {
-    const size_t i = US_THREAD_INDEX;
-    if (i >= total) {
-        return;
-    }
-    const int x = (int)(i % (size_t)b.size);
-    const float *row = in + (i - (size_t)x);
-    float sum = 0;
-    for (int k = -b.radius; k <= b.radius; k++) {
-        const int at = x + k < 0 ? 0 : x + k >= b.size ? b.size - 1 : x + k;
-        sum += b.taps[k + b.radius] * row[at];
-    }
-    out[i] = sum;
-}
-
-static __global__ void blur_columns(const float *in, struct blur b, float *out, size_t total) {
-    const size_t i = US_THREAD_INDEX;
-    if (i >= total) {
-        return;
-    }
-    const size_t area = (size_t)b.size * (size_t)b.size;
-    const int y = (int)(i % area / (size_t)b.size);
-    const float *column = in + (i - (size_t)y * (size_t)b.size);
-    float sum = 0;
-    for (int k = -b.radius; k <= b.radius; k++) {
-        const int at = y + k < 0 ? 0 : y + k >= b.size ? b.size - 1 : y + k;
-        sum += b.taps[k + b.radius] * column[(size_t)at * (size_t)b.size];
-    }
-    out[i] = sum > 0.5f ? 1 : sum < 0 ? 0 : 2 * sum;
-}
 
 /* Squared and weighted absolute errors of a part of a plane, and their gradient. Reads image,
  * target, soft mask and priority, writes the gradient. */
@@ -144,22 +103,6 @@ static __global__ void add_up(struct partial p, struct totals t, struct us_nn_lo
     }
 }
 
-static struct blur blur_of(int size) {
-    struct blur b = {};
-    const float sigma = size > 32 ? (float)size / 32 : 1;
-    float sum = 0;
-    b.size = size;
-    b.radius = (int)ceilf(3 * sigma);
-    for (int k = -b.radius; k <= b.radius; k++) {
-        b.taps[k + b.radius] = expf(-(float)(k * k) / (2 * sigma * sigma));
-        sum += b.taps[k + b.radius];
-    }
-    for (int k = 0; k <= 2 * b.radius; k++) {
-        b.taps[k] /= sum;
-    }
-    return b;
-}
-
 /* One call's sizes and where its scratch lies. */
 namespace {
 struct run {
@@ -216,16 +159,6 @@ size_t nn_cuda_loss_scratch(int size, int count) {
     const struct us_nn_loss_weights any = {};
     struct run r;
     return plan(&r, &any, size, count, NULL);
-}
-
-cudaError_t nn_cuda_soft_mask(const float *masks, int size, int count, float *half, float *soft,
-                              cudaStream_t stream) {
-    const struct blur b = blur_of(size);
-    const size_t total = (size_t)size * (size_t)size * (size_t)count;
-    US_CUDA_TRY(
-        US_LAUNCH(blur_rows, us_blocks(total, THREADS), THREADS, stream, masks, b, half, total));
-    return US_LAUNCH(blur_columns, us_blocks(total, THREADS), THREADS, stream, (const float *)half,
-                     b, soft, total);
 }
 
 static cudaError_t structure(const struct run *r, const struct nn_cuda_loss_images *images,
