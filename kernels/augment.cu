@@ -3,10 +3,14 @@
 #include "kernels/cuda/bf16.h"
 #include "kernels/cuda/launch.h"
 
-/* One thread draws for a slot; then a block makes a row of a face, a thread a pixel at a time.
- * A pixel reads 16 or 32 taps of 8 bytes, which neighbours share in the cache, and writes up to 52
- * bytes; the resident faces are read once. */
-#define DRAW_THREADS 32
+/* A block draws for a slot: parts of a draw begin at known numbers, so warps take the affine map,
+ * light and colours, and the warp's nodes, a thread each. Then a block makes a row of a face, a
+ * thread a pixel at a time. A pixel reads 16 or 32 taps of 8 bytes, which neighbours share in the
+ * cache, and writes up to 52 bytes; the resident faces are read once. */
+#define NODES (US_AUGMENT_NODES * US_AUGMENT_NODES)
+#define COLOUR_THREAD 32
+#define NODE_THREAD 64
+#define DRAW_THREADS (NODE_THREAD + (NODES + 31) / 32 * 32)
 #define THREADS 128
 
 namespace {
@@ -16,16 +20,44 @@ struct drawn {
 };
 } // namespace
 
-static __global__ void draw_slots(struct us_cuda_faces faces, const struct us_augment_turn *turn,
-                                  uint64_t seed, uint32_t first_slot, unsigned batch, int size,
-                                  struct drawn *slots) {
-    const unsigned i = (unsigned)US_THREAD_INDEX;
-    if (i >= batch) {
-        return;
+/* One node of the warp: the edge stays, as do those beyond the cells in use. */
+static __device__ void draw_move(const struct us_augment_ranges *ranges, int size, unsigned node,
+                                 struct numbers *n, struct us_augment_draw *draw) {
+    const int x = (int)(node % US_AUGMENT_NODES), y = (int)(node / US_AUGMENT_NODES);
+    skip_to(n, CELLS_WORD);
+    const int cells = draw_cells(n), used = ranges->warp > 0 ? cells : 0;
+    float move[2] = {0, 0};
+    if (x > 0 && x < used && y > 0 && y < used) {
+        skip_to(n, NODE_WORD + NODE_WORDS * (uint32_t)((y - 1) * (used - 1) + x - 1));
+        draw_node(ranges, size, cells, n, move);
     }
-    const uint32_t slot = first_slot + i;
-    slots[i].face = faces.picked ? i : pick_face(faces.count, seed, turn->stream, turn->step, slot);
-    draw_slot(&turn->ranges, size, seed, turn->stream, turn->step, slot, &slots[i].draw);
+    draw->moves[y][x][0] = move[0];
+    draw->moves[y][x][1] = move[1];
+    if (node == 0) {
+        draw->cells = used;
+    }
+}
+
+/* As draw_slot. */
+static __global__ void __launch_bounds__(DRAW_THREADS)
+    draw_slots(struct us_cuda_faces faces, const struct us_augment_turn *turn, uint64_t seed,
+               uint32_t first_slot, int size, struct drawn *slots) {
+    const uint32_t slot = first_slot + blockIdx.x;
+    const struct us_augment_ranges *ranges = &turn->ranges;
+    struct drawn *to = &slots[blockIdx.x];
+    struct numbers n = numbers_of(seed, turn->stream, turn->step, slot);
+    if (threadIdx.x == 0) {
+        skip_to(&n, AFFINE_WORD);
+        draw_affine(ranges, size, &n, to->draw.affine);
+    } else if (threadIdx.x == COLOUR_THREAD) {
+        skip_to(&n, LIGHT_WORD);
+        draw_light(ranges, &n, to->draw.light);
+        draw_colour(ranges, &n, &to->draw);
+        to->face = faces.picked ? blockIdx.x
+                                : pick_face(faces.count, seed, turn->stream, turn->step, slot);
+    } else if (threadIdx.x >= NODE_THREAD && threadIdx.x < NODE_THREAD + NODES) {
+        draw_move(ranges, size, threadIdx.x - NODE_THREAD, &n, &to->draw);
+    }
 }
 
 static __device__ float4 tap_of(const ushort4 *row, int size, int x) {
@@ -145,8 +177,8 @@ cudaError_t us_cuda_augment(const struct us_cuda_faces *faces, const struct us_a
         return cudaErrorInvalidValue;
     }
     struct drawn *slots = (struct drawn *)scratch;
-    US_CUDA_TRY(US_LAUNCH(draw_slots, us_blocks((size_t)batch, DRAW_THREADS), DRAW_THREADS, stream,
-                          *faces, turn, seed, first_slot, (unsigned)batch, size, slots));
+    US_CUDA_TRY(US_LAUNCH(draw_slots, (unsigned)batch, DRAW_THREADS, stream, *faces, turn, seed,
+                          first_slot, size, slots));
     return US_LAUNCH(make_rows, dim3((unsigned)size, (unsigned)batch), THREADS, stream, *faces,
                      (const struct drawn *)slots, size, *out);
 }
