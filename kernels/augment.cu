@@ -12,6 +12,7 @@
 #define NODE_THREAD 64
 #define DRAW_THREADS (NODE_THREAD + (NODES + 31) / 32 * 32)
 #define THREADS 128
+#define BLOCKS 7 /* a multiprocessor: registers for the 16 taps of a place */
 
 namespace {
 struct drawn {
@@ -60,25 +61,49 @@ static __global__ void __launch_bounds__(DRAW_THREADS)
     }
 }
 
-static __device__ float4 tap_of(const ushort4 *row, int size, int x) {
-    const ushort4 t = row[within(x, size)];
-    return make_float4(us_half_value(t.x), us_half_value(t.y), us_half_value(t.z),
-                       us_half_value(t.w));
+/* The taps of a place, row by row, the first at (left, top); the edge repeats. All are under way
+ * at once. Few places need the edge: for the others one address serves a row. */
+static __device__ void load_taps(const uint2 *face, int size, int left, int top, uint2 taps[4][4]) {
+    if (left >= 0 && left <= size - 4 && top >= 0 && top <= size - 4) {
+        const uint2 *row = face + (unsigned)(top * size + left);
+        US_UNROLL
+        for (int j = 0; j < 4; j++, row += size) {
+            US_UNROLL
+            for (int i = 0; i < 4; i++) {
+                taps[j][i] = row[i];
+            }
+        }
+        return;
+    }
+    US_UNROLL
+    for (int j = 0; j < 4; j++) {
+        US_UNROLL
+        for (int i = 0; i < 4; i++) {
+            taps[j][i] = face[(unsigned)(within(top + j, size) * size + within(left + i, size))];
+        }
+    }
+}
+
+static __device__ float4 tap_of(uint2 t) {
+    return make_float4(us_half_value((uint16_t)t.x), us_half_value((uint16_t)(t.x >> 16)),
+                       us_half_value((uint16_t)t.y), us_half_value((uint16_t)(t.y >> 16)));
 }
 
 /* Keys' cubic at a place in face pixels; the edge repeats. */
-static __device__ float4 sample(const ushort4 *face, int size, float x, float y) {
+static __device__ float4 sample(const uint2 *face, int size, float x, float y) {
     x = limited(x - 0.5f, -1.0f, (float)size) + 3;
     y = limited(y - 0.5f, -1.0f, (float)size) + 3;
     const int ix = (int)x, iy = (int)y;
+    uint2 taps[4][4];
+    load_taps(face, size, ix - 4, iy - 4, taps);
     float wx[4], wy[4];
     cubic_weights(x - (float)ix, wx);
     cubic_weights(y - (float)iy, wy);
     float4 sum = make_float4(0, 0, 0, 0);
+    US_UNROLL
     for (int j = 0; j < 4; j++) {
-        const ushort4 *row = face + (size_t)within(iy - 4 + j, size) * (size_t)size;
-        const float4 a = tap_of(row, size, ix - 4), b = tap_of(row, size, ix - 3);
-        const float4 c = tap_of(row, size, ix - 2), d = tap_of(row, size, ix - 1);
+        const float4 a = tap_of(taps[j][0]), b = tap_of(taps[j][1]);
+        const float4 c = tap_of(taps[j][2]), d = tap_of(taps[j][3]);
         sum.x += wy[j] * (wx[0] * a.x + wx[1] * b.x + wx[2] * c.x + wx[3] * d.x);
         sum.y += wy[j] * (wx[0] * a.y + wx[1] * b.y + wx[2] * c.y + wx[3] * d.y);
         sum.z += wy[j] * (wx[0] * a.z + wx[1] * b.z + wx[2] * c.z + wx[3] * d.z);
@@ -117,7 +142,7 @@ static __device__ void store_input(const struct us_cuda_augmented &out, unsigned
     }
 }
 
-static __global__ void __launch_bounds__(THREADS)
+static __global__ void __launch_bounds__(THREADS, BLOCKS)
     make_rows(struct us_cuda_faces faces, const struct drawn *slots, int size,
               struct us_cuda_augmented out) {
     __shared__ struct us_augment_draw draw;
@@ -129,11 +154,11 @@ static __global__ void __launch_bounds__(THREADS)
         memcpy((char *)&draw + 4 * i, (const char *)&slots[slot].draw + 4 * i, 4);
     }
     __syncthreads();
-    if (threadIdx.x == 0 && draw.cells) {
-        warp_row(&draw, size, y, line);
+    if (threadIdx.x < US_AUGMENT_NODES && draw.cells) {
+        warp_node(&draw, size, y, (int)threadIdx.x, line[threadIdx.x]);
     }
     __syncthreads();
-    const ushort4 *pixels = (const ushort4 *)faces.faces + face * area;
+    const uint2 *pixels = (const uint2 *)faces.faces + face * area;
     const float *m = draw.affine;
     for (int x = (int)threadIdx.x; x < size; x += THREADS) {
         const size_t at = (size_t)y * (size_t)size + (size_t)x;

@@ -150,22 +150,26 @@ US_SHARED_INLINE int within(int i, int size) {
     return i < 0 ? 0 : i >= size ? size - 1 : i;
 }
 
-/* One row of the warp: the nodes interpolated down to this height, nodes x and y. */
-US_SHARED_INLINE void warp_row(const struct us_augment_draw *draw, int size, int y,
-                               float line[US_AUGMENT_NODES][2]) {
+/* Column x of the warp's nodes interpolated down to the height of row y. */
+US_SHARED_INLINE void warp_node(const struct us_augment_draw *draw, int size, int y, int x,
+                                float line[2]) {
     const float at = ((float)y + 0.5f) * (float)draw->cells / (float)size;
     const int node = (int)at;
     float w[4];
     cubic_weights(at - (float)node, w);
-    for (int x = 0; x < US_AUGMENT_NODES; x++) {
-        line[x][0] = line[x][1] = 0;
-    }
-    for (int j = 0; j < 4; j++) {
+    line[0] = line[1] = 0;
+    for (int j = 0; j < 4 && x <= draw->cells; j++) {
         const int from = within(node - 1 + j, draw->cells + 1);
-        for (int x = 0; x <= draw->cells; x++) {
-            line[x][0] += w[j] * draw->moves[from][x][0];
-            line[x][1] += w[j] * draw->moves[from][x][1];
-        }
+        line[0] += w[j] * draw->moves[from][x][0];
+        line[1] += w[j] * draw->moves[from][x][1];
+    }
+}
+
+/* One row of the warp: all columns of nodes, x and y. */
+US_SHARED_INLINE void warp_row(const struct us_augment_draw *draw, int size, int y,
+                               float line[US_AUGMENT_NODES][2]) {
+    for (int x = 0; x < US_AUGMENT_NODES; x++) {
+        warp_node(draw, size, y, x, line[x]);
     }
 }
 
