@@ -4,7 +4,8 @@
 #include "kernels/nn/loss_cuda.h"
 
 #define THREADS 256
-#define CHUNK 1024 /* pixels of a block */
+#define CHUNK (4 * THREADS) /* pixels of a block */
+#define AHEAD 12            /* sums of blocks under way a thread of the last kernel */
 #define MOST_PLANES 65535
 
 namespace {
@@ -27,27 +28,68 @@ struct totals {
 };
 } // namespace
 
-/* Squared and weighted absolute errors of a part of a plane, and their gradient. Reads image,
- * target, soft mask and priority, writes the gradient. */
-static __global__ void pixel_errors(struct nn_cuda_loss_images im, const float *soft,
-                                    struct factors f, bool finish, unsigned area,
-                                    struct partial out) {
-    const size_t base = (size_t)blockIdx.y * area, mask = (size_t)(blockIdx.y / 3) * area;
-    double squares = 0, absolutes = 0;
-    for (unsigned k = 0; k < CHUNK; k += THREADS) {
-        const unsigned i = blockIdx.x * CHUNK + k + threadIdx.x;
-        if (i >= area) {
-            break;
+/* Four places, or as many as are left, the others 0; `whole`: they lie at a multiple of 16 bytes.
+ */
+static __device__ float4 load_four(const float *from, unsigned left, bool whole) {
+    if (whole) {
+        return *(const float4 *)from;
+    }
+    return make_float4(from[0], left > 1 ? from[1] : 0, left > 2 ? from[2] : 0,
+                       left > 3 ? from[3] : 0);
+}
+
+static __device__ void store_four(float *to, unsigned left, bool whole, const float v[4]) {
+    if (whole) {
+        *(float4 *)to = make_float4(v[0], v[1], v[2], v[3]);
+        return;
+    }
+    US_UNROLL
+    for (unsigned k = 0; k < 4; k++) {
+        if (k < left) {
+            to[k] = v[k];
         }
-        const float s = soft ? soft[mask + i] : 1;
-        const float d = im.image[base + i] * s - im.target[base + i] * s;
-        const float p = im.priority ? im.priority[mask + i] : 0;
-        squares += (double)(d * d);
-        absolutes += (double)((f.base + f.base_priority * p) * fabsf(d));
+    }
+}
+
+/* A pixel's gradient, and what it adds to the sums. */
+static __device__ float pixel_error(const struct factors &f, float x, float y, float s, float p,
+                                    float *square, float *absolute) {
+    const float d = x * s - y * s, slope = f.absolute + f.priority * p;
+    *square += d * d;
+    *absolute += (f.base + f.base_priority * p) * fabsf(d);
+    return f.square * d + (d > 0 ? slope : d < 0 ? -slope : 0);
+}
+
+/* Squared and weighted absolute errors of a part of a plane, and their gradient: four pixels a
+ * thread. Reads image, target, soft mask and priority, writes the gradient. */
+static __global__ void __launch_bounds__(THREADS)
+    pixel_errors(struct nn_cuda_loss_images im, const float *soft, struct factors f, bool finish,
+                 bool whole, unsigned area, struct partial out) {
+    const size_t base = (size_t)blockIdx.y * area, mask = (size_t)(blockIdx.y / 3) * area;
+    const unsigned i = blockIdx.x * CHUNK + 4 * threadIdx.x;
+    double squares = 0, absolutes = 0;
+    if (i < area) {
+        const unsigned left = area - i;
+        const float4 x = load_four(im.image + base + i, left, whole);
+        const float4 y = load_four(im.target + base + i, left, whole);
+        float4 s = make_float4(1, 1, 1, 1), p = make_float4(0, 0, 0, 0);
+        if (soft) {
+            s = load_four(soft + mask + i, left, whole);
+        }
+        if (im.priority) {
+            p = load_four(im.priority + mask + i, left, whole);
+        }
+        float square = 0, absolute = 0;
+        float g[4] = {pixel_error(f, x.x, y.x, s.x, p.x, &square, &absolute),
+                      pixel_error(f, x.y, y.y, s.y, p.y, &square, &absolute),
+                      pixel_error(f, x.z, y.z, s.z, p.z, &square, &absolute),
+                      pixel_error(f, x.w, y.w, s.w, p.w, &square, &absolute)};
+        squares = (double)square, absolutes = (double)absolute;
         if (im.image_gradient) {
-            const float slope = f.absolute + f.priority * p;
-            const float g = f.square * d + (d > 0 ? slope : d < 0 ? -slope : 0);
-            im.image_gradient[base + i] = finish ? g * s : g;
+            if (finish) {
+                g[0] *= s.x, g[1] *= s.y, g[2] *= s.z, g[3] *= s.w;
+            }
+            store_four(im.image_gradient + base + i, left, whole, g);
         }
     }
     squares = us_block_sum<THREADS>(squares);
@@ -59,18 +101,20 @@ static __global__ void pixel_errors(struct nn_cuda_loss_images im, const float *
     }
 }
 
-static __global__ void mask_errors(struct nn_cuda_loss_images im, float scale, size_t total,
-                                   double *sums) {
+static __global__ void __launch_bounds__(THREADS)
+    mask_errors(struct nn_cuda_loss_images im, float scale, bool whole, size_t total,
+                double *sums) {
+    const size_t i = (size_t)blockIdx.x * CHUNK + 4 * threadIdx.x;
     double squares = 0;
-    for (unsigned k = 0; k < CHUNK; k += THREADS) {
-        const size_t i = (size_t)blockIdx.x * CHUNK + k + threadIdx.x;
-        if (i >= total) {
-            break;
-        }
-        const float d = im.mask[i] - im.target_mask[i];
-        squares += (double)(d * d);
+    if (i < total) {
+        const unsigned left = total - i < 4 ? (unsigned)(total - i) : 4;
+        const float4 x = load_four(im.mask + i, left, whole);
+        const float4 y = load_four(im.target_mask + i, left, whole);
+        const float d[4] = {x.x - y.x, x.y - y.y, x.z - y.z, x.w - y.w};
+        squares = (double)(d[0] * d[0] + d[1] * d[1] + d[2] * d[2] + d[3] * d[3]);
         if (im.mask_gradient) {
-            im.mask_gradient[i] = scale * d;
+            const float g[4] = {scale * d[0], scale * d[1], scale * d[2], scale * d[3]};
+            store_four(im.mask_gradient + i, left, whole, g);
         }
     }
     squares = us_block_sum<THREADS>(squares);
@@ -81,8 +125,16 @@ static __global__ void mask_errors(struct nn_cuda_loss_images im, float scale, s
 
 static __device__ double sum_of(const double *values, unsigned count) {
     double sum = 0;
-    for (unsigned i = threadIdx.x; i < count; i += THREADS) {
-        sum += values[i];
+    for (unsigned i = threadIdx.x; i < count; i += AHEAD * THREADS) {
+        double v[AHEAD];
+        US_UNROLL
+        for (unsigned k = 0; k < AHEAD; k++) {
+            v[k] = i + k * THREADS < count ? values[i + k * THREADS] : 0;
+        }
+        US_UNROLL
+        for (unsigned k = 0; k < AHEAD; k++) {
+            sum += v[k];
+        }
     }
     return us_block_sum<THREADS>(sum);
 }
@@ -194,6 +246,17 @@ static struct totals totals_of(const struct run *r) {
     return t;
 }
 
+/* Every plane at a multiple of 16 bytes? */
+static bool lie_whole(const struct nn_cuda_loss_images *im) {
+    const float *all[] = {im->image,    im->mask,           im->target,       im->target_mask,
+                          im->priority, im->image_gradient, im->mask_gradient};
+    size_t bits = 0;
+    for (const float *one : all) {
+        bits |= (size_t)one;
+    }
+    return bits % 16 == 0;
+}
+
 cudaError_t nn_cuda_loss(const struct us_nn_loss_weights *weights, int size, int count, float scale,
                          const struct nn_cuda_loss_images *images, struct us_nn_loss_terms *terms,
                          void *scratch, cudaStream_t stream) {
@@ -211,8 +274,9 @@ cudaError_t nn_cuda_loss(const struct us_nn_loss_weights *weights, int size, int
     const struct factors f = {2 * weights->square * each, weights->absolute * each,
                               weights->priority * each, weights->absolute, weights->priority};
     const dim3 blocks(us_blocks(r.area, CHUNK), 3 * (unsigned)count);
+    const bool whole = r.area % 4 == 0 && lie_whole(images);
     US_CUDA_TRY(US_LAUNCH(pixel_errors, blocks, THREADS, stream, *images, soft, f, !structured,
-                          (unsigned)r.area, r.partial));
+                          whole, (unsigned)r.area, r.partial));
     if (structured) {
         US_CUDA_TRY(structure(&r, images, soft, scale, stream));
     } else {
@@ -221,7 +285,7 @@ cudaError_t nn_cuda_loss(const struct us_nn_loss_weights *weights, int size, int
     if (images->mask) {
         const float slope = scale * 2 * weights->mask / ((float)r.area * (float)count);
         US_CUDA_TRY(US_LAUNCH(mask_errors, r.partial.mask_blocks, THREADS, stream, *images, slope,
-                              r.area * (size_t)count, r.partial.masks));
+                              whole, r.area * (size_t)count, r.partial.masks));
     } else {
         r.partial.mask_blocks = 0;
     }
