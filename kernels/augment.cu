@@ -3,11 +3,16 @@
 #include "kernels/cuda/bf16.h"
 #include "kernels/cuda/launch.h"
 
-/* One thread draws for a slot; then a block makes a row of a face, a thread a pixel at a time.
- * A pixel reads 16 or 32 taps of 8 bytes, which neighbours share in the cache, and writes up to 52
- * bytes; the resident faces are read once. */
-#define DRAW_THREADS 32
+/* A block draws for a slot: parts of a draw begin at known numbers, so warps take the affine map,
+ * light and colours, and the warp's nodes, a thread each. Then a block makes a row of a face, a
+ * thread a pixel at a time. A pixel reads 16 or 32 taps of 8 bytes, which neighbours share in the
+ * cache, and writes up to 52 bytes; the resident faces are read once. */
+#define NODES (US_AUGMENT_NODES * US_AUGMENT_NODES)
+#define COLOUR_THREAD 32
+#define NODE_THREAD 64
+#define DRAW_THREADS (NODE_THREAD + (NODES + 31) / 32 * 32)
 #define THREADS 128
+#define BLOCKS 7 /* a multiprocessor: registers for the 16 taps of a place */
 
 namespace {
 struct drawn {
@@ -16,37 +21,89 @@ struct drawn {
 };
 } // namespace
 
-static __global__ void draw_slots(struct us_cuda_faces faces, const struct us_augment_turn *turn,
-                                  uint64_t seed, uint32_t first_slot, unsigned batch, int size,
-                                  struct drawn *slots) {
-    const unsigned i = (unsigned)US_THREAD_INDEX;
-    if (i >= batch) {
-        return;
+/* One node of the warp: the edge stays, as do those beyond the cells in use. */
+static __device__ void draw_move(const struct us_augment_ranges *ranges, int size, unsigned node,
+                                 struct numbers *n, struct us_augment_draw *draw) {
+    const int x = (int)(node % US_AUGMENT_NODES), y = (int)(node / US_AUGMENT_NODES);
+    skip_to(n, CELLS_WORD);
+    const int cells = draw_cells(n), used = ranges->warp > 0 ? cells : 0;
+    float move[2] = {0, 0};
+    if (x > 0 && x < used && y > 0 && y < used) {
+        skip_to(n, NODE_WORD + NODE_WORDS * (uint32_t)((y - 1) * (used - 1) + x - 1));
+        draw_node(ranges, size, cells, n, move);
     }
-    const uint32_t slot = first_slot + i;
-    slots[i].face = faces.picked ? i : pick_face(faces.count, seed, turn->stream, turn->step, slot);
-    draw_slot(&turn->ranges, size, seed, turn->stream, turn->step, slot, &slots[i].draw);
+    draw->moves[y][x][0] = move[0];
+    draw->moves[y][x][1] = move[1];
+    if (node == 0) {
+        draw->cells = used;
+    }
 }
 
-static __device__ float4 tap_of(const ushort4 *row, int size, int x) {
-    const ushort4 t = row[within(x, size)];
-    return make_float4(us_half_value(t.x), us_half_value(t.y), us_half_value(t.z),
-                       us_half_value(t.w));
+/* As draw_slot. */
+static __global__ void __launch_bounds__(DRAW_THREADS)
+    draw_slots(struct us_cuda_faces faces, const struct us_augment_turn *turn, uint64_t seed,
+               uint32_t first_slot, int size, struct drawn *slots) {
+    const uint32_t slot = first_slot + blockIdx.x;
+    const struct us_augment_ranges *ranges = &turn->ranges;
+    struct drawn *to = &slots[blockIdx.x];
+    struct numbers n = numbers_of(seed, turn->stream, turn->step, slot);
+    if (threadIdx.x == 0) {
+        skip_to(&n, AFFINE_WORD);
+        draw_affine(ranges, size, &n, to->draw.affine);
+    } else if (threadIdx.x == COLOUR_THREAD) {
+        skip_to(&n, LIGHT_WORD);
+        draw_light(ranges, &n, to->draw.light);
+        draw_colour(ranges, &n, &to->draw);
+        to->face = faces.picked ? blockIdx.x
+                                : pick_face(faces.count, seed, turn->stream, turn->step, slot);
+    } else if (threadIdx.x >= NODE_THREAD && threadIdx.x < NODE_THREAD + NODES) {
+        draw_move(ranges, size, threadIdx.x - NODE_THREAD, &n, &to->draw);
+    }
+}
+
+/* The taps of a place, row by row, the first at (left, top); the edge repeats. All are under way
+ * at once. Few places need the edge: for the others one address serves a row. */
+static __device__ void load_taps(const uint2 *face, int size, int left, int top, uint2 taps[4][4]) {
+    if (left >= 0 && left <= size - 4 && top >= 0 && top <= size - 4) {
+        const uint2 *row = face + (unsigned)(top * size + left);
+        US_UNROLL
+        for (int j = 0; j < 4; j++, row += size) {
+            US_UNROLL
+            for (int i = 0; i < 4; i++) {
+                taps[j][i] = row[i];
+            }
+        }
+        return;
+    }
+    US_UNROLL
+    for (int j = 0; j < 4; j++) {
+        US_UNROLL
+        for (int i = 0; i < 4; i++) {
+            taps[j][i] = face[(unsigned)(within(top + j, size) * size + within(left + i, size))];
+        }
+    }
+}
+
+static __device__ float4 tap_of(uint2 t) {
+    return make_float4(us_half_value((uint16_t)t.x), us_half_value((uint16_t)(t.x >> 16)),
+                       us_half_value((uint16_t)t.y), us_half_value((uint16_t)(t.y >> 16)));
 }
 
 /* Keys' cubic at a place in face pixels; the edge repeats. */
-static __device__ float4 sample(const ushort4 *face, int size, float x, float y) {
+static __device__ float4 sample(const uint2 *face, int size, float x, float y) {
     x = limited(x - 0.5f, -1.0f, (float)size) + 3;
     y = limited(y - 0.5f, -1.0f, (float)size) + 3;
     const int ix = (int)x, iy = (int)y;
+    uint2 taps[4][4];
+    load_taps(face, size, ix - 4, iy - 4, taps);
     float wx[4], wy[4];
     cubic_weights(x - (float)ix, wx);
     cubic_weights(y - (float)iy, wy);
     float4 sum = make_float4(0, 0, 0, 0);
+    US_UNROLL
     for (int j = 0; j < 4; j++) {
-        const ushort4 *row = face + (size_t)within(iy - 4 + j, size) * (size_t)size;
-        const float4 a = tap_of(row, size, ix - 4), b = tap_of(row, size, ix - 3);
-        const float4 c = tap_of(row, size, ix - 2), d = tap_of(row, size, ix - 1);
+        const float4 a = tap_of(taps[j][0]), b = tap_of(taps[j][1]);
+        const float4 c = tap_of(taps[j][2]), d = tap_of(taps[j][3]);
         sum.x += wy[j] * (wx[0] * a.x + wx[1] * b.x + wx[2] * c.x + wx[3] * d.x);
         sum.y += wy[j] * (wx[0] * a.y + wx[1] * b.y + wx[2] * c.y + wx[3] * d.y);
         sum.z += wy[j] * (wx[0] * a.z + wx[1] * b.z + wx[2] * c.z + wx[3] * d.z);
@@ -85,7 +142,7 @@ static __device__ void store_input(const struct us_cuda_augmented &out, unsigned
     }
 }
 
-static __global__ void __launch_bounds__(THREADS)
+static __global__ void __launch_bounds__(THREADS, BLOCKS)
     make_rows(struct us_cuda_faces faces, const struct drawn *slots, int size,
               struct us_cuda_augmented out) {
     __shared__ struct us_augment_draw draw;
@@ -97,11 +154,11 @@ static __global__ void __launch_bounds__(THREADS)
         memcpy((char *)&draw + 4 * i, (const char *)&slots[slot].draw + 4 * i, 4);
     }
     __syncthreads();
-    if (threadIdx.x == 0 && draw.cells) {
-        warp_row(&draw, size, y, line);
+    if (threadIdx.x < US_AUGMENT_NODES && draw.cells) {
+        warp_node(&draw, size, y, (int)threadIdx.x, line[threadIdx.x]);
     }
     __syncthreads();
-    const ushort4 *pixels = (const ushort4 *)faces.faces + face * area;
+    const uint2 *pixels = (const uint2 *)faces.faces + face * area;
     const float *m = draw.affine;
     for (int x = (int)threadIdx.x; x < size; x += THREADS) {
         const size_t at = (size_t)y * (size_t)size + (size_t)x;
@@ -145,8 +202,8 @@ cudaError_t us_cuda_augment(const struct us_cuda_faces *faces, const struct us_a
         return cudaErrorInvalidValue;
     }
     struct drawn *slots = (struct drawn *)scratch;
-    US_CUDA_TRY(US_LAUNCH(draw_slots, us_blocks((size_t)batch, DRAW_THREADS), DRAW_THREADS, stream,
-                          *faces, turn, seed, first_slot, (unsigned)batch, size, slots));
+    US_CUDA_TRY(US_LAUNCH(draw_slots, (unsigned)batch, DRAW_THREADS, stream, *faces, turn, seed,
+                          first_slot, size, slots));
     return US_LAUNCH(make_rows, dim3((unsigned)size, (unsigned)batch), THREADS, stream, *faces,
                      (const struct drawn *)slots, size, *out);
 }

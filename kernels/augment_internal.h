@@ -36,6 +36,18 @@ US_SHARED_INLINE struct numbers numbers_of(uint64_t seed, uint32_t stream, uint6
     return n;
 }
 
+/* Where in the numbers of a slot each part of its draw begins. */
+enum { AFFINE_WORD = 4, LIGHT_WORD = 9, CELLS_WORD = 16, NODE_WORD = 17 };
+enum { NODE_WORDS = 6 }; /* of each inner node of the warp, row by row */
+
+/* As if the words before had been asked for. */
+US_SHARED_INLINE void skip_to(struct numbers *n, uint32_t word) {
+    n->drawn = word;
+    if (word % 4 != 0) {
+        us_philox(n->seed, n->stream, n->step, (uint64_t)n->slot << 32 | word / 4, n->words);
+    }
+}
+
 /* The first word of a slot picks the face; the draw starts at the second group of four. */
 US_SHARED_INLINE size_t pick_face(size_t count, uint64_t seed, uint32_t stream, uint64_t step,
                                   uint32_t slot) {
@@ -59,9 +71,28 @@ US_SHARED_INLINE void draw_affine(const struct us_augment_ranges *r, int size, s
     }
 }
 
+US_SHARED_INLINE void draw_light(const struct us_augment_ranges *r, struct numbers *n,
+                                 float light[3]) {
+    const double exposure = both_ways(n, r->light);
+    for (int i = 0; i < 3; i++) {
+        light[i] = (float)(exposure + both_ways(n, r->light / 4));
+    }
+}
+
+/* Of the warp's grid, also where nothing moves. */
+US_SHARED_INLINE int draw_cells(struct numbers *n) {
+    return 2 << (next_word(n) % 3);
+}
+
+US_SHARED_INLINE void draw_node(const struct us_augment_ranges *r, int size, int cells,
+                                struct numbers *n, float move[2]) {
+    move[0] = (float)(bell(n) * r->warp * size / cells);
+    move[1] = (float)(bell(n) * r->warp * size / cells);
+}
+
 US_SHARED_INLINE void draw_warp(const struct us_augment_ranges *r, int size, struct numbers *n,
                                 struct us_augment_draw *draw) {
-    const int cells = 2 << (next_word(n) % 3);
+    const int cells = draw_cells(n);
     draw->cells = r->warp > 0 ? cells : 0;
     for (int i = 0; i < US_AUGMENT_NODES * US_AUGMENT_NODES; i++) {
         draw->moves[i / US_AUGMENT_NODES][i % US_AUGMENT_NODES][0] = 0;
@@ -69,8 +100,7 @@ US_SHARED_INLINE void draw_warp(const struct us_augment_ranges *r, int size, str
     }
     for (int y = 1; y < draw->cells; y++) {
         for (int x = 1; x < draw->cells; x++) {
-            draw->moves[y][x][0] = (float)(bell(n) * r->warp * size / cells);
-            draw->moves[y][x][1] = (float)(bell(n) * r->warp * size / cells);
+            draw_node(r, size, cells, n, draw->moves[y][x]);
         }
     }
 }
@@ -98,12 +128,9 @@ US_SHARED_INLINE void draw_slot(const struct us_augment_ranges *ranges, int size
                                 uint32_t stream, uint64_t step, uint32_t slot,
                                 struct us_augment_draw *draw) {
     struct numbers n = numbers_of(seed, stream, step, slot);
-    n.drawn = 4;
+    skip_to(&n, AFFINE_WORD);
     draw_affine(ranges, size, &n, draw->affine);
-    const double exposure = both_ways(&n, ranges->light);
-    for (int i = 0; i < 3; i++) {
-        draw->light[i] = (float)(exposure + both_ways(&n, ranges->light / 4));
-    }
+    draw_light(ranges, &n, draw->light);
     draw_colour(ranges, &n, draw);
     draw_warp(ranges, size, &n, draw);
 }
@@ -123,22 +150,26 @@ US_SHARED_INLINE int within(int i, int size) {
     return i < 0 ? 0 : i >= size ? size - 1 : i;
 }
 
-/* One row of the warp: the nodes interpolated down to this height, nodes x and y. */
-US_SHARED_INLINE void warp_row(const struct us_augment_draw *draw, int size, int y,
-                               float line[US_AUGMENT_NODES][2]) {
+/* Column x of the warp's nodes interpolated down to the height of row y. */
+US_SHARED_INLINE void warp_node(const struct us_augment_draw *draw, int size, int y, int x,
+                                float line[2]) {
     const float at = ((float)y + 0.5f) * (float)draw->cells / (float)size;
     const int node = (int)at;
     float w[4];
     cubic_weights(at - (float)node, w);
-    for (int x = 0; x < US_AUGMENT_NODES; x++) {
-        line[x][0] = line[x][1] = 0;
-    }
-    for (int j = 0; j < 4; j++) {
+    line[0] = line[1] = 0;
+    for (int j = 0; j < 4 && x <= draw->cells; j++) {
         const int from = within(node - 1 + j, draw->cells + 1);
-        for (int x = 0; x <= draw->cells; x++) {
-            line[x][0] += w[j] * draw->moves[from][x][0];
-            line[x][1] += w[j] * draw->moves[from][x][1];
-        }
+        line[0] += w[j] * draw->moves[from][x][0];
+        line[1] += w[j] * draw->moves[from][x][1];
+    }
+}
+
+/* One row of the warp: all columns of nodes, x and y. */
+US_SHARED_INLINE void warp_row(const struct us_augment_draw *draw, int size, int y,
+                               float line[US_AUGMENT_NODES][2]) {
+    for (int x = 0; x < US_AUGMENT_NODES; x++) {
+        warp_node(draw, size, y, x, line[x]);
     }
 }
 

@@ -1,22 +1,14 @@
-#include <math.h>
-
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/reduce.h"
 #include "kernels/nn/dssim_cuda_internal.h"
 #include "kernels/nn/loss_cuda.h"
 
 #define THREADS 256
-#define CHUNK 1024 /* pixels of a block */
-#define SOFT_RADIUS 128
+#define CHUNK (4 * THREADS) /* pixels of a block */
+#define AHEAD 12            /* sums of blocks under way a thread of the last kernel */
 #define MOST_PLANES 65535
 
 namespace {
-/* The blur of soft masks; taps[radius] is the middle. */
-struct blur {
-    int size, radius;
-    float taps[2 * SOFT_RADIUS + 1];
-};
-
 /* Sums that blocks leave for the last kernel. */
 struct partial {
     double *pixels; /* [2][blocks]: squares, weighted absolutes */
@@ -36,59 +28,68 @@ struct totals {
 };
 } // namespace
 
-/* Row by row: neighbours share all but one tap, the cache serves them. */
-static __global__ void blur_rows(const float *in, struct blur b, float *out, size_t total) {
-    const size_t i = US_THREAD_INDEX;
-    if (i >= total) {
-        return;
+/* Four places, or as many as are left, the others 0; `whole`: they lie at a multiple of 16 bytes.
+ */
+static __device__ float4 load_four(const float *from, unsigned left, bool whole) {
+    if (whole) {
+        return *(const float4 *)from;
     }
-    const int x = (int)(i % (size_t)b.size);
-    const float *row = in + (i - (size_t)x);
-    float sum = 0;
-    for (int k = -b.radius; k <= b.radius; k++) {
-        const int at = x + k < 0 ? 0 : x + k >= b.size ? b.size - 1 : x + k;
-        sum += b.taps[k + b.radius] * row[at];
-    }
-    out[i] = sum;
+    return make_float4(from[0], left > 1 ? from[1] : 0, left > 2 ? from[2] : 0,
+                       left > 3 ? from[3] : 0);
 }
 
-static __global__ void blur_columns(const float *in, struct blur b, float *out, size_t total) {
-    const size_t i = US_THREAD_INDEX;
-    if (i >= total) {
+static __device__ void store_four(float *to, unsigned left, bool whole, const float v[4]) {
+    if (whole) {
+        *(float4 *)to = make_float4(v[0], v[1], v[2], v[3]);
         return;
     }
-    const size_t area = (size_t)b.size * (size_t)b.size;
-    const int y = (int)(i % area / (size_t)b.size);
-    const float *column = in + (i - (size_t)y * (size_t)b.size);
-    float sum = 0;
-    for (int k = -b.radius; k <= b.radius; k++) {
-        const int at = y + k < 0 ? 0 : y + k >= b.size ? b.size - 1 : y + k;
-        sum += b.taps[k + b.radius] * column[(size_t)at * (size_t)b.size];
-    }
-    out[i] = sum > 0.5f ? 1 : sum < 0 ? 0 : 2 * sum;
-}
-
-/* Squared and weighted absolute errors of a part of a plane, and their gradient. Reads image,
- * target, soft mask and priority, writes the gradient. */
-static __global__ void pixel_errors(struct nn_cuda_loss_images im, const float *soft,
-                                    struct factors f, bool finish, unsigned area,
-                                    struct partial out) {
-    const size_t base = (size_t)blockIdx.y * area, mask = (size_t)(blockIdx.y / 3) * area;
-    double squares = 0, absolutes = 0;
-    for (unsigned k = 0; k < CHUNK; k += THREADS) {
-        const unsigned i = blockIdx.x * CHUNK + k + threadIdx.x;
-        if (i >= area) {
-            break;
+    US_UNROLL
+    for (unsigned k = 0; k < 4; k++) {
+        if (k < left) {
+            to[k] = v[k];
         }
-        const float s = soft ? soft[mask + i] : 1;
-        const float d = im.image[base + i] * s - im.target[base + i] * s;
-        const float p = im.priority ? im.priority[mask + i] : 0;
-        squares += (double)(d * d);
-        absolutes += (double)((f.base + f.base_priority * p) * fabsf(d));
+    }
+}
+
+/* A pixel's gradient, and what it adds to the sums. */
+static __device__ float pixel_error(const struct factors &f, float x, float y, float s, float p,
+                                    float *square, float *absolute) {
+    const float d = x * s - y * s, slope = f.absolute + f.priority * p;
+    *square += d * d;
+    *absolute += (f.base + f.base_priority * p) * fabsf(d);
+    return f.square * d + (d > 0 ? slope : d < 0 ? -slope : 0);
+}
+
+/* Squared and weighted absolute errors of a part of a plane, and their gradient: four pixels a
+ * thread. Reads image, target, soft mask and priority, writes the gradient. */
+static __global__ void __launch_bounds__(THREADS)
+    pixel_errors(struct nn_cuda_loss_images im, const float *soft, struct factors f, bool finish,
+                 bool whole, unsigned area, struct partial out) {
+    const size_t base = (size_t)blockIdx.y * area, mask = (size_t)(blockIdx.y / 3) * area;
+    const unsigned i = blockIdx.x * CHUNK + 4 * threadIdx.x;
+    double squares = 0, absolutes = 0;
+    if (i < area) {
+        const unsigned left = area - i;
+        const float4 x = load_four(im.image + base + i, left, whole);
+        const float4 y = load_four(im.target + base + i, left, whole);
+        float4 s = make_float4(1, 1, 1, 1), p = make_float4(0, 0, 0, 0);
+        if (soft) {
+            s = load_four(soft + mask + i, left, whole);
+        }
+        if (im.priority) {
+            p = load_four(im.priority + mask + i, left, whole);
+        }
+        float square = 0, absolute = 0;
+        float g[4] = {pixel_error(f, x.x, y.x, s.x, p.x, &square, &absolute),
+                      pixel_error(f, x.y, y.y, s.y, p.y, &square, &absolute),
+                      pixel_error(f, x.z, y.z, s.z, p.z, &square, &absolute),
+                      pixel_error(f, x.w, y.w, s.w, p.w, &square, &absolute)};
+        squares = (double)square, absolutes = (double)absolute;
         if (im.image_gradient) {
-            const float slope = f.absolute + f.priority * p;
-            const float g = f.square * d + (d > 0 ? slope : d < 0 ? -slope : 0);
-            im.image_gradient[base + i] = finish ? g * s : g;
+            if (finish) {
+                g[0] *= s.x, g[1] *= s.y, g[2] *= s.z, g[3] *= s.w;
+            }
+            store_four(im.image_gradient + base + i, left, whole, g);
         }
     }
     squares = us_block_sum<THREADS>(squares);
@@ -100,18 +101,20 @@ static __global__ void pixel_errors(struct nn_cuda_loss_images im, const float *
     }
 }
 
-static __global__ void mask_errors(struct nn_cuda_loss_images im, float scale, size_t total,
-                                   double *sums) {
+static __global__ void __launch_bounds__(THREADS)
+    mask_errors(struct nn_cuda_loss_images im, float scale, bool whole, size_t total,
+                double *sums) {
+    const size_t i = (size_t)blockIdx.x * CHUNK + 4 * threadIdx.x;
     double squares = 0;
-    for (unsigned k = 0; k < CHUNK; k += THREADS) {
-        const size_t i = (size_t)blockIdx.x * CHUNK + k + threadIdx.x;
-        if (i >= total) {
-            break;
-        }
-        const float d = im.mask[i] - im.target_mask[i];
-        squares += (double)(d * d);
+    if (i < total) {
+        const unsigned left = total - i < 4 ? (unsigned)(total - i) : 4;
+        const float4 x = load_four(im.mask + i, left, whole);
+        const float4 y = load_four(im.target_mask + i, left, whole);
+        const float d[4] = {x.x - y.x, x.y - y.y, x.z - y.z, x.w - y.w};
+        squares = (double)(d[0] * d[0] + d[1] * d[1] + d[2] * d[2] + d[3] * d[3]);
         if (im.mask_gradient) {
-            im.mask_gradient[i] = scale * d;
+            const float g[4] = {scale * d[0], scale * d[1], scale * d[2], scale * d[3]};
+            store_four(im.mask_gradient + i, left, whole, g);
         }
     }
     squares = us_block_sum<THREADS>(squares);
@@ -122,8 +125,16 @@ static __global__ void mask_errors(struct nn_cuda_loss_images im, float scale, s
 
 static __device__ double sum_of(const double *values, unsigned count) {
     double sum = 0;
-    for (unsigned i = threadIdx.x; i < count; i += THREADS) {
-        sum += values[i];
+    for (unsigned i = threadIdx.x; i < count; i += AHEAD * THREADS) {
+        double v[AHEAD];
+        US_UNROLL
+        for (unsigned k = 0; k < AHEAD; k++) {
+            v[k] = i + k * THREADS < count ? values[i + k * THREADS] : 0;
+        }
+        US_UNROLL
+        for (unsigned k = 0; k < AHEAD; k++) {
+            sum += v[k];
+        }
     }
     return us_block_sum<THREADS>(sum);
 }
@@ -142,22 +153,6 @@ static __global__ void add_up(struct partial p, struct totals t, struct us_nn_lo
         terms->total = terms->dssim + terms->square + terms->absolute + terms->mask;
         terms->adversarial = terms->judge = 0;
     }
-}
-
-static struct blur blur_of(int size) {
-    struct blur b = {};
-    const float sigma = size > 32 ? (float)size / 32 : 1;
-    float sum = 0;
-    b.size = size;
-    b.radius = (int)ceilf(3 * sigma);
-    for (int k = -b.radius; k <= b.radius; k++) {
-        b.taps[k + b.radius] = expf(-(float)(k * k) / (2 * sigma * sigma));
-        sum += b.taps[k + b.radius];
-    }
-    for (int k = 0; k <= 2 * b.radius; k++) {
-        b.taps[k] /= sum;
-    }
-    return b;
 }
 
 /* One call's sizes and where its scratch lies. */
@@ -218,16 +213,6 @@ size_t nn_cuda_loss_scratch(int size, int count) {
     return plan(&r, &any, size, count, NULL);
 }
 
-cudaError_t nn_cuda_soft_mask(const float *masks, int size, int count, float *half, float *soft,
-                              cudaStream_t stream) {
-    const struct blur b = blur_of(size);
-    const size_t total = (size_t)size * (size_t)size * (size_t)count;
-    US_CUDA_TRY(
-        US_LAUNCH(blur_rows, us_blocks(total, THREADS), THREADS, stream, masks, b, half, total));
-    return US_LAUNCH(blur_columns, us_blocks(total, THREADS), THREADS, stream, (const float *)half,
-                     b, soft, total);
-}
-
 static cudaError_t structure(const struct run *r, const struct nn_cuda_loss_images *images,
                              const float *soft, float scale, cudaStream_t stream) {
     const struct nn_cuda_dssim_planes planes = {images->image, images->target, soft, 3 * r->count};
@@ -261,6 +246,17 @@ static struct totals totals_of(const struct run *r) {
     return t;
 }
 
+/* Every plane at a multiple of 16 bytes? */
+static bool lie_whole(const struct nn_cuda_loss_images *im) {
+    const float *all[] = {im->image,    im->mask,           im->target,       im->target_mask,
+                          im->priority, im->image_gradient, im->mask_gradient};
+    size_t bits = 0;
+    for (const float *one : all) {
+        bits |= (size_t)one;
+    }
+    return bits % 16 == 0;
+}
+
 cudaError_t nn_cuda_loss(const struct us_nn_loss_weights *weights, int size, int count, float scale,
                          const struct nn_cuda_loss_images *images, struct us_nn_loss_terms *terms,
                          void *scratch, cudaStream_t stream) {
@@ -278,8 +274,9 @@ cudaError_t nn_cuda_loss(const struct us_nn_loss_weights *weights, int size, int
     const struct factors f = {2 * weights->square * each, weights->absolute * each,
                               weights->priority * each, weights->absolute, weights->priority};
     const dim3 blocks(us_blocks(r.area, CHUNK), 3 * (unsigned)count);
+    const bool whole = r.area % 4 == 0 && lie_whole(images);
     US_CUDA_TRY(US_LAUNCH(pixel_errors, blocks, THREADS, stream, *images, soft, f, !structured,
-                          (unsigned)r.area, r.partial));
+                          whole, (unsigned)r.area, r.partial));
     if (structured) {
         US_CUDA_TRY(structure(&r, images, soft, scale, stream));
     } else {
@@ -288,7 +285,7 @@ cudaError_t nn_cuda_loss(const struct us_nn_loss_weights *weights, int size, int
     if (images->mask) {
         const float slope = scale * 2 * weights->mask / ((float)r.area * (float)count);
         US_CUDA_TRY(US_LAUNCH(mask_errors, r.partial.mask_blocks, THREADS, stream, *images, slope,
-                              r.area * (size_t)count, r.partial.masks));
+                              whole, r.area * (size_t)count, r.partial.masks));
     } else {
         r.partial.mask_blocks = 0;
     }

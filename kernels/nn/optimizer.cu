@@ -10,6 +10,7 @@
  * gradient and copy and 24 of parameters and moments a parameter, 8 more with an average. */
 #define THREADS 256
 #define SUM_BLOCKS 1024
+#define DEPTH 4 /* loads under way a thread that sums */
 #define STREAM_DROPOUT 2u
 #define DROPOUT_PERIOD 500.0
 
@@ -57,18 +58,38 @@ static __device__ unsigned in_group(size_t group, size_t count) {
     return count - 4 * group < 4 ? (unsigned)(count - 4 * group) : 4;
 }
 
+static __device__ double squares_of(const float v[4], float scale) {
+    float squares = 0;
+    US_UNROLL
+    for (int k = 0; k < 4; k++) {
+        const float scaled = v[k] * scale;
+        squares += scaled * scaled;
+    }
+    return (double)squares;
+}
+
+/* DEPTH groups under way a thread, but for the last ones. */
 template <class T>
-static __global__ void sum_parts(const T *values, size_t count, float scale, double *sums) {
-    const size_t groups = (count + 3) / 4;
+static __global__ void __launch_bounds__(THREADS)
+    sum_parts(const T *values, size_t count, float scale, double *sums) {
+    const size_t groups = (count + 3) / 4, step = (size_t)gridDim.x * THREADS;
+    size_t i = US_THREAD_INDEX;
     double sum = 0;
-    for (size_t i = US_THREAD_INDEX; i < groups; i += (size_t)gridDim.x * THREADS) {
-        float v[4], squares = 0;
-        load_some(values + 4 * i, in_group(i, count), v);
-        for (int k = 0; k < 4; k++) {
-            const float scaled = v[k] * scale;
-            squares += scaled * scaled;
+    for (; i + (DEPTH - 1) * step < count / 4; i += DEPTH * step) {
+        float v[DEPTH][4];
+        US_UNROLL
+        for (size_t k = 0; k < DEPTH; k++) {
+            load4(values + 4 * (i + k * step), v[k]);
         }
-        sum += (double)squares;
+        US_UNROLL
+        for (int k = 0; k < DEPTH; k++) {
+            sum += squares_of(v[k], scale);
+        }
+    }
+    for (; i < groups; i += step) {
+        float v[4];
+        load_some(values + 4 * i, in_group(i, count), v);
+        sum += squares_of(v, scale);
     }
     sum = us_block_sum<THREADS>(sum);
     if (threadIdx.x == 0) {

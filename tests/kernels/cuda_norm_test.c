@@ -172,8 +172,9 @@ static cudaError_t head_back(enum nn_cuda_type type, const void *context, const 
 
 static void check_head(struct mode *m) {
     const struct nn_cuda_head cases[] = {
-        {2, 3, 16, 3, 5, 2}, {2, 1, 8, 5, 3, 1}, {1, 3, 8, 7, 2, 1}, {1, 1, 8, 2, 3, 2}};
-    for (int i = 0; i < 4; i++) {
+        {2, 3, 16, 3, 5, 2}, {2, 1, 8, 5, 3, 1},  {1, 3, 8, 7, 2, 1},  {1, 1, 8, 2, 3, 2},
+        {2, 1, 24, 2, 3, 1}, {2, 2, 16, 3, 2, 2}, {1, 5, 16, 2, 3, 1}, {1, 1, 8, 37, 41, 1}};
+    for (int i = 0; i < 8; i++) {
         const struct nn_cuda_head *s = &cases[i];
         const struct device_op op = {
             .inputs = (size_t)(s->n * s->h * s->w * s->padded),
