@@ -15,7 +15,6 @@ enum { LATE_STEPS = 10, BUFFERS = 4 };
 struct card {
     struct us_digest digests[US_ORDER_PARTS];
     uint64_t arrangement;
-    int32_t size, fading;
     char device[64];
 };
 
@@ -50,10 +49,6 @@ static struct us_error *compare_parts(const struct card *card, const struct card
 static struct us_error *compare(const struct card *cards, int world) {
     for (int r = 1; r < world; r++) {
         US_TRY(compare_parts(&cards[r], &cards[0], r));
-        if (cards[r].size != cards[0].size || cards[r].fading != cards[0].fading) {
-            return us_fail(US_FAILED, "the net of rank %d is at %d px, that of rank 0 at %d px", r,
-                           cards[r].size, cards[0].size);
-        }
         if (cards[r].arrangement != cards[0].arrangement) {
             return us_error_hint(
                 us_fail(US_FAILED, "rank %d (%.63s) lays out weights otherwise than rank 0 (%.63s)",
@@ -66,9 +61,7 @@ static struct us_error *compare(const struct card *cards, int world) {
 
 struct us_error *us_together_agree(struct us_together *g) {
     struct us_nn_comm *comm = g->team->comm;
-    struct card own = {.arrangement = us_nn_trainer_arrangement(g->trainer),
-                       .size = g->config->arch.size,
-                       .fading = g->config->arch.fading};
+    struct card own = {.arrangement = us_nn_trainer_arrangement(g->trainer)};
     struct card cards[US_NN_COMM_RANKS] = {0};
     memcpy(own.digests, g->digests, sizeof own.digests);
     name_device(own.device);

@@ -21,8 +21,8 @@ struct us_rank_times {
     double computing, waiting;
 };
 
-/* Do all ranks train the same, with nets of the same size? Names the rank that differs. Learns the
- * devices. Waits for a rank that is still making its net. */
+/* Do all ranks train the same, with nets of the same layers? Names the rank that differs. Learns
+ * the devices. Waits for a rank that is still making its net. */
 struct us_error *us_together_agree(struct us_together *together) US_NODISCARD;
 
 /* All ranks get rank 0's weights, moments and step, and agree. */
