@@ -5,6 +5,7 @@
 
 #include "nodes/learn/model_file.h"
 #include "nodes/learn/training_state.h"
+#include "nodes/learn/training_team.h"
 #include "runtime/base/mem.h"
 
 /* The size at a step, and the first step that has it. */
@@ -51,6 +52,7 @@ static struct us_error *rebuild(struct us_training *t, const struct us_nn_arch *
         t->trainer = NULL;
         t->config.arch = *arch;
         error = us_nn_error(us_nn_trainer_create(&t->config, &t->trainer), "build the net");
+        t->together.trainer = t->trainer;
     }
     if (!error) {
         error = us_training_write(t, &state);
@@ -125,6 +127,7 @@ struct us_error *us_training_grow(struct us_training *t) {
     error = error ? error : shape(t, t->step);
     error = error ? error : us_training_used(t, &now);
     error = error ? error : join_all(t, before, now);
+    error = error ? error : us_training_team_state(t);
     us_free(before);
     us_free(now);
     return error;

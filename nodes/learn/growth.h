@@ -17,7 +17,8 @@ uint64_t us_growth_since(const struct train_params *params, const struct us_nn_a
  * put into it. */
 struct us_error *us_training_fit(struct us_training *training) US_NODISCARD;
 /* Makes it one for training->step, before that step; the layers of a size that is new there begin
- * their moving average. Once for a step and state: the checkpoint of a step is from before this. */
+ * their moving average, and other ranks take over net and state. Once for a step and state: the
+ * checkpoint of a step is from before this. */
 struct us_error *us_training_grow(struct us_training *training) US_NODISCARD;
 
 /* used[slice] as us_nn_layout_used for the trainer's present size; us_malloc'ed. */

@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 
+#include "kernels/nn/arch.h"
 #include "kernels/nn/comm.h"
 #include "nodes/learn/local_ranks.h"
 
@@ -50,8 +51,8 @@ int us_team_threads(const struct us_ranks *ranks);
 
 /* What rank 0 wants next. */
 enum us_order_kind {
-    US_ORDER_TRAIN = 1, /* sizes: parameters, then each side's faces; they follow */
-    US_ORDER_STATE,     /* weights and moments as of `step` follow */
+    US_ORDER_TRAIN = 1, /* parameters, then each identity's faces follow */
+    US_ORDER_STATE,     /* weights and moments as of `step` follow, for a net of that size */
     US_ORDER_STEP,      /* one update, of `step`, variations `repeat` */
     US_ORDER_REPORT,    /* how long the steps took */
     US_ORDER_CHECK,     /* are the weights the same */
@@ -59,12 +60,18 @@ enum us_order_kind {
     US_ORDER_LEAVE,     /* of the run */
 };
 
+enum { US_ORDER_PARTS = 1 + US_NN_IDENTITIES }; /* parameters, faces of each */
+
 struct us_order {
     uint32_t kind, repeat;
     uint64_t step;
-    uint64_t sizes[3];
-    int32_t threads;      /* of a training: for each rank; 0: its own share */
-    int32_t device_count; /* of a training: GPUs that rank 0 was given; 0: the CPU */
+    int32_t size, fading; /* of a training, state or step: what rank 0's net has grown to (arch.h);
+                             0 when it does not grow */
+    float fade;
+    int32_t identities;             /* of a training */
+    uint64_t bytes[US_ORDER_PARTS]; /* of what follows it */
+    int32_t threads;                /* of a training: for each rank; 0: its own share */
+    int32_t device_count;           /* of a training: GPUs that rank 0 was given; 0: the CPU */
     int8_t ordinals[US_NN_COMM_RANKS];
 };
 

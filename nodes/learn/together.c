@@ -4,13 +4,16 @@
 #include <string.h>
 
 #include "nodes/learn/model_file.h"
+#include "nodes/learn/train_batch.h"
 #include "runtime/base/mem.h"
 
 enum { LATE_STEPS = 10, BUFFERS = 4 };
 
+#define MAKING_SECONDS 600.0 /* a net of a new size; a device looks for its fastest kernels */
+
 /* What one rank says of itself. */
 struct card {
-    struct us_digest digests[3]; /* parameters, source, destination */
+    struct us_digest digests[US_ORDER_PARTS];
     uint64_t arrangement;
     char device[64];
 };
@@ -32,15 +35,20 @@ static void name_device(char name[64]) {
     }
 }
 
-static struct us_error *compare(const struct card *cards, int world) {
-    static const char *const what[3] = {"parameters", "faces of the source",
-                                        "faces of the destination"};
-    for (int r = 1; r < world; r++) {
-        for (int i = 0; i < 3; i++) {
-            if (!us_digest_equal(&cards[r].digests[i], &cards[0].digests[i])) {
-                return us_fail(US_FAILED, "rank %d has other %s than rank 0", r, what[i]);
-            }
+static struct us_error *compare_parts(const struct card *card, const struct card *first, int rank) {
+    for (int i = 0; i < US_ORDER_PARTS; i++) {
+        if (!us_digest_equal(&card->digests[i], &first->digests[i])) {
+            return i == 0 ? us_fail(US_FAILED, "rank %d has other parameters than rank 0", rank)
+                          : us_fail(US_FAILED, "rank %d has other faces of %s than rank 0", rank,
+                                    us_identity_name(i - 1));
         }
+    }
+    return NULL;
+}
+
+static struct us_error *compare(const struct card *cards, int world) {
+    for (int r = 1; r < world; r++) {
+        US_TRY(compare_parts(&cards[r], &cards[0], r));
         if (cards[r].arrangement != cards[0].arrangement) {
             return us_error_hint(
                 us_fail(US_FAILED, "rank %d (%.63s) lays out weights otherwise than rank 0 (%.63s)",
@@ -51,12 +59,13 @@ static struct us_error *compare(const struct card *cards, int world) {
     return NULL;
 }
 
-struct us_error *us_together_agree(struct us_together *g, const struct us_digest digests[3]) {
+struct us_error *us_together_agree(struct us_together *g) {
     struct us_nn_comm *comm = g->team->comm;
     struct card own = {.arrangement = us_nn_trainer_arrangement(g->trainer)};
     struct card cards[US_NN_COMM_RANKS] = {0};
-    memcpy(own.digests, digests, sizeof own.digests);
+    memcpy(own.digests, g->digests, sizeof own.digests);
     name_device(own.device);
+    comm->calls->allow(comm, MAKING_SECONDS);
     if (!comm->calls->all_gather(comm, &own, cards, sizeof own, NULL) ||
         !comm->calls->wait(comm, NULL)) {
         return us_team_lost(g->team);
@@ -106,9 +115,10 @@ struct us_error *us_together_state(struct us_together *g, uint64_t step) {
     static const enum us_nn_buffer buffers[BUFFERS] = {US_NN_PARAMETERS, US_NN_MOMENT1,
                                                        US_NN_MOMENT2, US_NN_AVERAGE};
     const size_t count = us_nn_trainer_layout(g->trainer)->count;
+    const bool averaged = g->config->optimizer.average_decay > 0;
     float *flat = us_try_alloc_pixels(count * sizeof *flat);
     struct us_error *error = flat ? NULL : us_fail(US_RETRY, "no memory for %zu weights", count);
-    for (int i = 0; i < (g->averaged ? BUFFERS : BUFFERS - 1) && !error; i++) {
+    for (int i = 0; i < (averaged ? BUFFERS : BUFFERS - 1) && !error; i++) {
         error = share_buffer(g, buffers[i], flat, count);
     }
     us_free(flat);
@@ -116,7 +126,7 @@ struct us_error *us_together_state(struct us_together *g, uint64_t step) {
         error = share_judges(g);
     }
     us_nn_trainer_set_steps(g->trainer, step);
-    return error;
+    return error ? error : us_together_agree(g);
 }
 
 void us_together_note(struct us_together *g, double seconds, double waiting) {

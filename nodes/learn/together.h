@@ -10,9 +10,10 @@
 struct us_together {
     struct us_team *team; /* NULL: this process alone; nothing below is valid then */
     struct us_nn_trainer *trainer;
-    bool averaged;                      /* there is a moving average of the weights */
-    char devices[US_NN_COMM_RANKS][64]; /* what each rank computes with */
-    double computing, waiting;          /* seconds since the last report */
+    const struct us_nn_trainer_config *config; /* the trainer's; borrowed */
+    struct us_digest digests[US_ORDER_PARTS];  /* of what rank 0 handed out; 0: no such identity */
+    char devices[US_NN_COMM_RANKS][64];        /* what each rank computes with */
+    double computing, waiting;                 /* seconds since the last report */
 };
 
 /* Seconds of one rank since the last report: in its own steps, and of those waiting for others. */
@@ -20,12 +21,11 @@ struct us_rank_times {
     double computing, waiting;
 };
 
-/* Do all ranks train the same? Digests of parameters and of each side's faces; names the rank that
- * differs. Learns the devices. */
-struct us_error *us_together_agree(struct us_together *together,
-                                   const struct us_digest digests[3]) US_NODISCARD;
+/* Do all ranks train the same, with nets of the same layers? Names the rank that differs. Learns
+ * the devices. Waits for a rank that is still making its net. */
+struct us_error *us_together_agree(struct us_together *together) US_NODISCARD;
 
-/* All ranks get rank 0's weights, moments and step. */
+/* All ranks get rank 0's weights, moments and step, and agree. */
 struct us_error *us_together_state(struct us_together *together, uint64_t step) US_NODISCARD;
 
 /* After a step that took so long: what the next report tells; how late others may be from now on

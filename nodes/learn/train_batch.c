@@ -5,6 +5,12 @@
 
 enum { STREAM_AUGMENT = 16 }; /* the trainer draws from streams below */
 
+const char *us_identity_name(int identity) {
+    static const char *const names[US_NN_IDENTITIES] = {
+        "source", "destination", "other1", "other2", "other3", "other4", "other5", "other6"};
+    return names[identity];
+}
+
 struct us_error *us_train_side_init(struct us_train_side *side) {
     side->training = us_calloc(side->dataset.count, sizeof *side->training);
     side->training_count = 0;

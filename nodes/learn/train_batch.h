@@ -7,6 +7,9 @@
 #include "nodes/learn/dataset_file.h"
 #include "nodes/learn/train_params.h"
 
+/* "source", "destination", "other1" ... */
+const char *us_identity_name(int identity);
+
 /* One side: its faces and which of them are trained on. */
 struct us_train_side {
     struct us_dataset dataset;

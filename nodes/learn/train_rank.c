@@ -14,10 +14,9 @@ struct rank_training {
     struct us_together together;
     struct us_arena arena; /* of the parameters' texts */
     struct train_params params;
-    struct us_train_side sides[2];
+    struct us_train_side sides[US_NN_IDENTITIES];
     struct us_nn_trainer_config config;
     struct us_train_batches batches;
-    struct us_digest digests[3];
 };
 
 /* us_malloc'ed bytes that rank 0 hands to all. */
@@ -41,7 +40,7 @@ static struct us_error *receive(struct us_team *team, uint64_t size, uint8_t **b
 static struct us_error *receive_params(struct us_team *team, struct rank_training *t,
                                        uint64_t size) {
     uint8_t *bytes;
-    US_TRY(receive(team, size, &bytes, &t->digests[0]));
+    US_TRY(receive(team, size, &bytes, &t->together.digests[0]));
     struct us_error *error =
         us_params_unpack(us_train_params, bytes, (size_t)size, &t->params, &t->arena);
     us_free(bytes);
@@ -52,7 +51,7 @@ static struct us_error *receive_side(struct us_team *team, struct rank_training 
                                      uint64_t size) {
     uint8_t *bytes;
     t->sides[side].params = &t->params;
-    US_TRY(receive(team, size, &bytes, &t->digests[1 + side]));
+    US_TRY(receive(team, size, &bytes, &t->together.digests[1 + side]));
     struct us_error *error = us_dataset_add_file(&t->sides[side].dataset, bytes, (size_t)size);
     us_free(bytes);
     US_TRY(error);
@@ -62,36 +61,82 @@ static struct us_error *receive_side(struct us_team *team, struct rank_training 
     return us_train_side_init(&t->sides[side]);
 }
 
+/* Another net, of the size an order is about; its state follows. */
+static struct us_error *make_net(struct rank_training *t, const struct us_order *order) {
+    us_nn_trainer_destroy(t->together.trainer);
+    t->together.trainer = NULL;
+    t->config.arch.size = order->size;
+    t->config.arch.fading = order->fading != 0;
+    t->config.arch.fade = order->fade;
+    US_TRY(us_nn_error(us_nn_trainer_create(&t->config, &t->together.trainer), "build the net"));
+    return us_nn_error(us_train_batches_keep(&t->batches, t->together.trainer),
+                       "give the faces to the device");
+}
+
+/* Parameters, and the faces of all identities. */
+static struct us_error *receive_all(struct us_team *team, struct rank_training *t,
+                                    const struct us_order *order) {
+    if (order->identities < 2 || order->identities > US_NN_IDENTITIES) {
+        return us_fail(US_FAILED, "rank 0 trains %d identities", order->identities);
+    }
+    US_TRY(receive_params(team, t, order->bytes[0]));
+    for (int side = 0; side < order->identities; side++) {
+        US_TRY(receive_side(team, t, side, order->bytes[1 + side]));
+    }
+    return NULL;
+}
+
 static struct us_error *open_training(struct us_team *team, struct rank_training *t,
                                       const struct us_order *order, int threads) {
-    US_TRY(receive_params(team, t, order->sizes[0]));
-    for (int side = 0; side < 2; side++) {
-        US_TRY(receive_side(team, t, side, order->sizes[1 + side]));
-    }
+    US_TRY(receive_all(team, t, order));
     threads = order->threads > 0 ? order->threads : threads;
     threads = threads > 0 ? threads : us_team_threads(&team->ranks);
     const int device = us_together_pick_device(team, order->ordinals, order->device_count);
-    US_TRY(us_train_config(&t->params, &t->sides[0].dataset, 2, threads, device, team->ranks.world,
-                           &t->config));
+    US_TRY(us_train_config(&t->params, &t->sides[0].dataset, order->identities, threads, device,
+                           team->ranks.world, &t->config));
     t->config.comm = team->comm;
     US_TRY(us_together_devices(team, &t->config));
-    US_TRY(us_nn_error(us_nn_trainer_create(&t->config, &t->together.trainer), "build the net"));
     US_TRY(us_train_batches_init(&t->batches, t->sides, &t->config));
     t->batches.first = team->ranks.rank * t->config.batch;
     t->together.team = team;
-    US_TRY(us_nn_error(us_train_batches_keep(&t->batches, t->together.trainer),
-                       "give the faces to the device"));
-    t->together.averaged = t->config.optimizer.average_decay > 0;
-    return us_together_agree(&t->together, t->digests);
+    t->together.config = &t->config;
+    US_TRY(make_net(t, order));
+    return us_together_agree(&t->together);
 }
 
 static void close_training(struct rank_training *t) {
     us_train_batches_finish(&t->batches);
     us_nn_trainer_destroy(t->together.trainer);
-    for (int side = 0; side < 2; side++) {
+    for (int side = 0; side < US_NN_IDENTITIES; side++) {
         us_train_side_finish(&t->sides[side]);
     }
     us_arena_finish(&t->arena);
+}
+
+static bool is_at(const struct rank_training *t, const struct us_order *order) {
+    return t->config.arch.size == order->size && t->config.arch.fading == (order->fading != 0);
+}
+
+static struct us_error *state(struct rank_training *t, const struct us_order *order) {
+    if (!is_at(t, order)) {
+        US_TRY(make_net(t, order));
+    }
+    return us_together_state(&t->together, order->step);
+}
+
+/* The net is the one rank 0 means, at the same share of a size that comes in. */
+static struct us_error *meet(struct rank_training *t, const struct us_order *order) {
+    if (!is_at(t, order)) {
+        return us_fail(US_FAILED,
+                       "step %llu of rank 0 is at %d px, but the net of rank %d is at %d px",
+                       (unsigned long long)order->step + 1, order->size,
+                       t->together.team->ranks.rank, t->config.arch.size);
+    }
+    if (t->config.arch.family == US_NN_COMB) {
+        t->config.arch.fade = order->fade;
+        us_nn_trainer_set_fade(t->together.trainer, order->fade);
+    }
+    return NULL;
 }
 
 static struct us_error *step(struct rank_training *t, const struct us_order *order) {
@@ -99,6 +144,7 @@ static struct us_error *step(struct rank_training *t, const struct us_order *ord
     const struct us_nn_comm *comm = t->config.comm;
     const double start = us_deadline_clock(), waited = comm->exposed_seconds;
     enum us_nn_status status;
+    US_TRY(meet(t, order));
     if (t->batches.kept) {
         struct us_nn_turn turn;
         us_train_batches_turn(&t->batches, order->step, order->repeat, &turn);
@@ -119,7 +165,7 @@ static struct us_error *obey(struct rank_training *t, const struct us_order *ord
     struct us_rank_times times[US_NN_COMM_RANKS];
     switch (order->kind) {
     case US_ORDER_STATE:
-        return us_together_state(&t->together, order->step);
+        return state(t, order);
     case US_ORDER_STEP:
         return step(t, order);
     case US_ORDER_REPORT:

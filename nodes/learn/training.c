@@ -16,12 +16,6 @@
 
 enum { REPEATS = 8, RETRY_SECONDS = 60 };
 
-const char *us_identity_name(int identity) {
-    static const char *const names[US_NN_IDENTITIES] = {
-        "source", "destination", "other1", "other2", "other3", "other4", "other5", "other6"};
-    return names[identity];
-}
-
 static double now(void) {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
@@ -220,8 +214,9 @@ static enum us_nn_status made_step(struct us_training *t, uint32_t variation,
 static struct us_error *step(struct us_training *t, const float *init) {
     struct us_nn_losses losses;
     enum us_nn_status status = US_NN_NOT_FINITE;
-    const double start = now(), waited = us_training_team_waited(t);
+    const double start = now();
     US_TRY(us_training_grow(t));
+    const double grown = now(), waited = us_training_team_waited(t);
     for (uint32_t repeat = 0; repeat < REPEATS && status == US_NN_NOT_FINITE; repeat++) {
         const uint32_t variation = repeat + REPEATS * (uint32_t)t->generation;
         US_TRY(us_training_team_step(t, variation));
@@ -233,7 +228,7 @@ static struct us_error *step(struct us_training *t, const float *init) {
         }
     }
     t->seconds += now() - start;
-    us_training_team_note(t, now() - start, waited);
+    us_training_team_note(t, now() - grown, waited);
     if (status == US_NN_LOST) {
         return us_training_team_lost(t);
     }

@@ -21,9 +21,6 @@ enum {
     US_METRICS_STEPS = 25 /* between lines of the metrics */
 };
 
-/* "source", "destination", "other1" ... */
-const char *us_identity_name(int identity);
-
 struct us_training {
     struct us_task *task;
     const struct train_params *params;
@@ -36,7 +33,6 @@ struct us_training {
     const char *folder; /* of the checkpoints */
     struct us_checkpoint_writer writer;
     struct us_together together; /* with the other ranks */
-    struct us_digest digests[3]; /* of what they were given: parameters, source, destination */
     int slow_rank;               /* 1 + the rank that was slow at the last report, or 0 */
     bool told_uneven;            /* that it is */
     uint64_t step, target, generation;

@@ -22,43 +22,55 @@ struct payload {
     size_t size;
 };
 
-static struct us_error *announce(struct us_training *t, const struct payload parts[3],
-                                 int threads) {
+/* What rank 0's net has grown to is in every order that is about the net. */
+static struct us_order order_at(const struct us_training *t, enum us_order_kind kind) {
+    const struct us_nn_arch *arch = &t->config.arch;
+    return (struct us_order){.kind = kind,
+                             .step = t->step,
+                             .size = arch->size,
+                             .fading = arch->fading,
+                             .fade = arch->fade};
+}
+
+static struct us_error *announce(struct us_training *t, const struct payload *parts, int threads) {
     struct us_team *team = t->together.team;
     const int *ordinals;
     const size_t devices = us_task_devices(t->task, &ordinals);
-    struct us_order order = {.kind = US_ORDER_TRAIN, .threads = threads};
+    const int count = 1 + t->identities;
+    struct us_order order = order_at(t, US_ORDER_TRAIN);
+    order.threads = threads;
+    order.identities = t->identities;
     for (size_t i = 0; i < devices && i < US_NN_COMM_RANKS; i++) {
         order.ordinals[order.device_count++] = (int8_t)ordinals[i];
     }
-    for (int i = 0; i < 3; i++) {
-        order.sizes[i] = parts[i].size;
-        t->digests[i] = us_digest_of(parts[i].bytes, parts[i].size);
+    for (int i = 0; i < count; i++) {
+        order.bytes[i] = parts[i].size;
+        t->together.digests[i] = us_digest_of(parts[i].bytes, parts[i].size);
     }
     if (!us_team_order(team, &order)) {
         return us_team_lost(team);
     }
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < count; i++) {
         US_TRY(hand_out(team, parts[i].bytes, parts[i].size));
     }
     return NULL;
 }
 
 static struct us_error *pack_and_announce(struct us_training *t, int threads) {
-    struct payload parts[3] = {0};
+    struct payload parts[US_ORDER_PARTS] = {0};
     struct us_str params = {0};
     us_params_pack(us_train_params, t->params, &params);
     parts[0].size = params.length;
     parts[0].bytes = (uint8_t *)us_str_take(&params);
     struct us_error *error = NULL;
-    for (int side = 0; side < 2 && !error; side++) {
+    for (int side = 0; side < t->identities && !error; side++) {
         struct payload *part = &parts[1 + side];
         error = us_dataset_print(&t->sides[side].dataset, &part->bytes, &part->size);
     }
     if (!error) {
         error = announce(t, parts, threads);
     }
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < US_ORDER_PARTS; i++) {
         us_free(parts[i].bytes);
     }
     return error;
@@ -92,11 +104,6 @@ struct us_error *us_training_team_open(struct us_training *t) {
     if (!team) {
         return NULL;
     }
-    if (t->config.arch.family == US_NN_COMB) {
-        return us_error_hint(
-            us_fail(US_FAILED, "comb is trained by one rank, not by %d", team->ranks.world),
-            "use ranks: 0 and no launcher, or arch df or liae");
-    }
     const int granted = us_task_threads(t->task), most = us_team_threads(&team->ranks);
     const int share = granted / team->ranks.world;
     t->config.threads = team->launched ? (granted < most ? granted : most) : share > 1 ? share : 1;
@@ -110,8 +117,8 @@ struct us_error *us_training_team_agree(struct us_training *t) {
         return NULL;
     }
     t->together.trainer = t->trainer;
-    t->together.averaged = t->config.optimizer.average_decay > 0;
-    return us_together_agree(&t->together, t->digests);
+    t->together.config = &t->config;
+    return us_together_agree(&t->together);
 }
 
 void us_training_team_close(struct us_training *t, const struct us_error *failed) {
@@ -124,8 +131,20 @@ void us_training_team_close(struct us_training *t, const struct us_error *failed
 }
 
 static struct us_error *order(struct us_training *t, enum us_order_kind kind, uint32_t repeat) {
-    struct us_order wanted = {.kind = kind, .step = t->step, .repeat = repeat};
+    struct us_order wanted = order_at(t, kind);
+    wanted.repeat = repeat;
     return us_team_order(t->together.team, &wanted) ? NULL : us_training_team_lost(t);
+}
+
+/* How something went that the ranks did together: when one of them is gone, the training is saved.
+ */
+static struct us_error *went(struct us_training *t, struct us_error *error) {
+    struct us_nn_comm *comm = t->together.team->comm;
+    if (!error || error->code != US_RETRY || comm->calls->whole(comm)) {
+        return error;
+    }
+    us_error_free(error);
+    return us_training_team_lost(t);
 }
 
 struct us_error *us_training_team_state(struct us_training *t) {
@@ -133,7 +152,7 @@ struct us_error *us_training_team_state(struct us_training *t) {
         return NULL;
     }
     US_TRY(order(t, US_ORDER_STATE, 0));
-    return us_together_state(&t->together, t->step);
+    return went(t, us_together_state(&t->together, t->step));
 }
 
 struct us_error *us_training_team_step(struct us_training *t, uint32_t repeat) {
@@ -199,7 +218,7 @@ struct us_error *us_training_team_report(struct us_training *t, struct us_str *l
         return NULL;
     }
     US_TRY(order(t, US_ORDER_REPORT, 0));
-    US_TRY(us_together_report(&t->together, times));
+    US_TRY(went(t, us_together_report(&t->together, times)));
     find_slowest(times, team->ranks.world, &slow, &fast);
     const double whole = times[0].computing + times[0].waiting;
     us_str_printf(line, ",\"ranks\":%d,\"comm_wait\":%.4f,\"comm_bytes\":%llu,\"slowest_rank\":%d",
@@ -219,5 +238,5 @@ struct us_error *us_training_team_check(struct us_training *t) {
         return NULL;
     }
     US_TRY(order(t, US_ORDER_CHECK, 0));
-    return us_together_check(&t->together);
+    return went(t, us_together_check(&t->together));
 }

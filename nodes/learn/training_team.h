@@ -19,7 +19,7 @@ struct us_error *us_training_team_agree(struct us_training *training) US_NODISCA
 /* After the trainer's end. `failed`: why this training ends, or NULL. */
 void us_training_team_close(struct us_training *training, const struct us_error *failed);
 
-/* The others take over this state. */
+/* The others take over this state, with nets of this size. */
 struct us_error *us_training_team_state(struct us_training *training) US_NODISCARD;
 /* The others begin that step, too. */
 struct us_error *us_training_team_step(struct us_training *training, uint32_t repeat) US_NODISCARD;

@@ -4,83 +4,18 @@ training goes on with another number of ranks. A dead, silent, late or unwelcome
 import json
 import os
 import pathlib
-import shutil
 import signal
 import socket
-import struct
-import subprocess
 import sys
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 import pipeline as p
+from ranks import Trainings, alive, children, finish, wait_for
 
-scratch = p.fresh_scratch()
-graph = p.ROOT / "tests/integration/ranks.yaml"
-crops = scratch / "crops"
-p.run(graph, "--only", "source", "--only", "destination", cache=crops)
-
-
-def cache_of(name):
-    """A cache of its own that has the crops already."""
-    if not (scratch / name).exists():
-        shutil.copytree(crops, scratch / name)
-    return scratch / name
-
-
-def start(name, ranks, *settings, env=None, words=("run", graph), threads=None):
-    values = [w for s in (f"out={scratch / 'out' / name}", f"ranks={ranks}", *settings) for w in ("-p", s)]
-    return subprocess.Popen(p.command(*words, *values, "--threads", threads or max(ranks, 1)), text=True,
-                            start_new_session=True,
-                            env={**p.environment(cache_of(name)), **(env or {})},
-                            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-
-
-def finish(process, status=0, limit=60):
-    _, said = process.communicate(timeout=limit)
-    p.check(process.returncode == status, "exit", process.returncode, "wanted", status, said)
-    return said
-
-
-def model(name):
-    return (scratch / "out" / name / "model.safetensors").read_bytes()
-
-
-def losses(name):
-    """All losses, from the last checkpoint's file."""
-    files = [f for f in (scratch / name).rglob("final-*.safetensors")]
-    p.check(files, "no final checkpoint of", name)
-    data = max(files).read_bytes()
-    size = struct.unpack("<Q", data[:8])[0]
-    first, last = json.loads(data[8:8 + size])["losses"]["data_offsets"]
-    return struct.unpack(f"<{(last - first) // 4}f", data[8 + size + first:8 + size + last])
-
-
-def children(process):
-    task = pathlib.Path(f"/proc/{process.pid}/task")
-    try:
-        return [int(c) for t in task.iterdir() for c in (t / "children").read_text().split()]
-    except OSError:
-        return []
-
-
-def alive(pid):
-    try:
-        return pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
-    except OSError:
-        return False
-
-
-def wait_for(condition, what, limit=30):
-    end = time.monotonic() + limit
-    while not condition():
-        p.check(time.monotonic() < end, "waited too long for", what)
-        time.sleep(0.02)
-
-
-def checkpoint(name):
-    return list((scratch / name).rglob("step-*.safetensors"))
-
+trainings = Trainings(p.ROOT / "tests/integration/ranks.yaml", ("source", "destination"))
+scratch, start, launch = trainings.scratch, trainings.start, trainings.launch
+model, losses, checkpoint = trainings.model, trainings.losses, trainings.checkpoint
 
 # 1 rank with batch 4N is N ranks with batch 4, N = 2 and 4.
 ones = {n: start(f"one{n}", 1, f"batch={4 * n}") for n in (2, 4)}
@@ -142,27 +77,7 @@ os.kill(stopped, signal.SIGCONT)
 said = finish(victim, 75)
 p.check("rank 2 was not heard of for" in said, said)
 
-
 # Started by a launcher, here ourselves.
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
-def launch(name, world, *settings, missing=(), port=None, key=None, seconds="1.5"):
-    port = port or free_port()
-    key = key or {}
-    ranks = {}
-    for r in range(world):
-        if r not in missing:
-            env = {"RANK": str(r), "WORLD_SIZE": str(world), "LOCAL_RANK": str(r), "MASTER_ADDR": "127.0.0.1",
-                   "MASTER_PORT": str(port), "UNDERSTUDY_JOIN_SECONDS": seconds,
-                   "UNDERSTUDY_JOB_KEY": key.get(r, "the key of this test")}
-            ranks[r] = start(name, 0, *settings, env=env, threads=1)
-    return ranks
-
-
 for process in launch("launched", 2, *often, seconds="20").values():
     finish(process)
 p.check(model("launched") == model("short"), "launched: another model")

@@ -7,6 +7,7 @@
 #include "kernels/cuda/ops_api.h"
 #include "kernels/cuda/self_test_internal.h"
 #include "kernels/cuda/trainer_api.h"
+#include "tests/support/cuda_module/comm.h"
 
 us_cuda_module_function us_cuda_module;
 
@@ -44,6 +45,7 @@ const struct us_cuda_module *us_cuda_module(void) {
                                                  .peaks = peaks,
                                                  .trainer = &us_cuda_trainer_table,
                                                  .frame = &us_cuda_frame_table,
+                                                 .comm = &emulated_comm_table,
                                                  .ops = &us_cuda_ops_table};
     return &module;
 }
