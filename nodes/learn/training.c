@@ -161,6 +161,8 @@ static struct us_error *print_line(struct us_training *t, const struct us_nn_los
     const double wait = t->wait_seconds - t->line_wait_seconds;
     const double source = us_losses_mean(t->losses, t->step, US_METRICS_STEPS, 0);
     const double destination = us_losses_mean(t->losses, t->step, US_METRICS_STEPS, 1);
+    struct us_str ranks = {0}; /* first: when one is gone, no half line is saved */
+    US_TRY(us_training_team_report(t, &ranks));
     us_str_printf(&t->lines, "{\"step\":%llu,\"loss\":%.6g,\"loss_source\":%.6g,\"loss_%s\":%.6g",
                   (unsigned long long)t->step, source + destination, source,
                   t->identities > 2 ? "others" : "destination", destination);
@@ -178,11 +180,11 @@ static struct us_error *print_line(struct us_training *t, const struct us_nn_los
                       (double)t->identities * (double)t->params->batch * US_METRICS_STEPS / seconds,
                       wait / seconds);
     }
-    struct us_error *error = us_training_team_report(t, &t->lines);
-    us_str_append(&t->lines, "}\n");
+    us_str_printf(&t->lines, "%s}\n", us_str_text(&ranks));
+    us_str_finish(&ranks);
     t->line_seconds = t->seconds;
     t->line_wait_seconds = t->wait_seconds;
-    return error;
+    return NULL;
 }
 
 /* The device makes the batch from faces that it has. */

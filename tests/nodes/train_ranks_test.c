@@ -1,7 +1,9 @@
 /* train_swap by two ranks: this program is started again as rank 1, as the real one would be. */
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "nodes/learn/growth.h"
 #include "nodes/learn/team.h"
 #include "nodes/learn/training_state.h"
 #include "nodes/learn/training_team.h"
@@ -95,6 +97,26 @@ static void a_rank_at_another_size_is_named(void **state) {
     us_free(folder);
 }
 
+static void a_rank_that_dies_before_it_grows_is_named(void **state) {
+    (void)state;
+    char *folder = us_small_folder();
+    struct us_task *before = comb(folder, 1, GROWN, 1), *task = comb(folder, 2, 64, 1);
+    struct us_training training;
+    ASSERT_OK(us_fake_run(before));
+    ASSERT_OK(us_training_open(&training, task, (struct us_training_ports){0, 1, 3}));
+    ASSERT_OK(us_training_resume(&training, NULL));
+    assert_int_equal(kill(training.together.team->locals.pids[1], SIGKILL), 0);
+    struct us_error *error = us_training_grow(&training);
+    us_training_close(&training, error);
+    assert_non_null(error);
+    assert_string_equal(error->text, "the training of 2 ranks ends at step 40");
+    assert_string_equal(error->hint, "run it again: it goes on from the last checkpoint");
+    ASSERT_ERROR(error, "rank 1 is gone");
+    us_fake_destroy(before);
+    us_fake_destroy(task);
+    us_free(folder);
+}
+
 static int serve(void) {
     bool serves = false;
     struct us_error *error = us_team_join(&serves);
@@ -106,7 +128,8 @@ static int serve(void) {
 
 int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(ranks_go_back_to_a_smaller_size),
-                                       cmocka_unit_test(a_rank_at_another_size_is_named)};
+                                       cmocka_unit_test(a_rank_at_another_size_is_named),
+                                       cmocka_unit_test(a_rank_that_dies_before_it_grows_is_named)};
     return argc > 1 && strcmp(argv[1], "rank") == 0 ? serve()
                                                     : cmocka_run_group_tests(tests, NULL, NULL);
 }
