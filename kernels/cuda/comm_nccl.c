@@ -1,5 +1,6 @@
 #include <cuda_runtime_api.h>
 #include <nccl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,6 +24,9 @@ struct comm_nccl {
     bool timed;                /* the last two were recorded outside a capture */
     char *parts;               /* other ranks' parts of this one's share, while they are summed */
     size_t parts_bytes;
+    ncclComm_t dying; /* what `aborter` aborts */
+    pthread_t aborter;
+    bool aborting;
 };
 
 #define PIECE ((size_t)64 << 20) /* bytes that are summed in a tree at once */
@@ -41,6 +45,36 @@ static void nap(void) {
     nanosleep(&(struct timespec){.tv_nsec = 20000}, NULL);
 }
 
+/* Seconds that destroy waits for an abort to end; after them it is left behind. */
+#define ABORT_SECONDS 10
+
+static void *abort_dying(void *context) {
+    struct comm_nccl *c = context;
+    (void)cudaSetDevice(c->device);
+    (void)ncclCommAbort(c->dying);
+    return NULL;
+}
+
+/* Aborting makes NCCL's kernels on the device return at once, but then waits until every captured
+ * graph with its collectives is destroyed, which is for the caller to do: so it has a thread of its
+ * own. */
+static void begin_abort(struct comm_nccl *c) {
+    c->dying = c->nccl;
+    c->nccl = NULL;
+    c->aborting = pthread_create(&c->aborter, NULL, abort_dying, c) == 0;
+    if (!c->aborting) {
+        (void)ncclCommAbort(c->dying);
+    }
+}
+
+/* False: it hangs. */
+static bool end_abort(struct comm_nccl *c) {
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += ABORT_SECONDS;
+    return !c->aborting || pthread_timedjoin_np(c->aborter, NULL, &until) == 0;
+}
+
 /* Ends the communicator: its kernels on the device return. The first reason counts. */
 static bool fail(struct comm_nccl *c, const char *doing, const char *why) {
     if (!c->comm.problem[0]) {
@@ -48,8 +82,7 @@ static bool fail(struct comm_nccl *c, const char *doing, const char *why) {
                  why);
     }
     if (c->nccl) {
-        (void)ncclCommAbort(c->nccl);
-        c->nccl = NULL;
+        begin_abort(c);
     }
     return false;
 }
@@ -295,6 +328,9 @@ static void nccl_destroy(struct us_nn_comm *comm) {
     if (c->nccl && settle(c, "cannot end", ncclCommFinalize(c->nccl), 10) && c->nccl) {
         (void)ncclCommDestroy(c->nccl);
         c->nccl = NULL;
+    }
+    if (!end_abort(c)) {
+        return; /* its thread still looks at this */
     }
     cudaEvent_t events[] = {c->made, c->done, c->begun_to_wait};
     for (size_t i = 0; i < sizeof events / sizeof *events; i++) {

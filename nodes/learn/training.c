@@ -232,7 +232,7 @@ static struct us_error *step(struct us_training *t, const float *init) {
     t->seconds += now() - start;
     us_training_team_note(t, now() - grown, waited);
     if (status == US_NN_LOST) {
-        return us_training_team_lost(t);
+        return us_training_team_lost(t, t->config.device == US_NN_CPU);
     }
     if (status == US_NN_NOT_FINITE) {
         return us_training_not_finite(t, init, "loss or gradient is not finite");

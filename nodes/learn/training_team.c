@@ -133,7 +133,7 @@ void us_training_team_close(struct us_training *t, const struct us_error *failed
 static struct us_error *order(struct us_training *t, enum us_order_kind kind, uint32_t repeat) {
     struct us_order wanted = order_at(t, kind);
     wanted.repeat = repeat;
-    return us_team_order(t->together.team, &wanted) ? NULL : us_training_team_lost(t);
+    return us_team_order(t->together.team, &wanted) ? NULL : us_training_team_lost(t, true);
 }
 
 /* How something went that the ranks did together: when one of them is gone, the training is saved.
@@ -144,7 +144,7 @@ static struct us_error *went(struct us_training *t, struct us_error *error) {
         return error;
     }
     us_error_free(error);
-    return us_training_team_lost(t);
+    return us_training_team_lost(t, true);
 }
 
 struct us_error *us_training_team_state(struct us_training *t) {
@@ -169,10 +169,10 @@ void us_training_team_note(struct us_training *t, double seconds, double waited)
     }
 }
 
-struct us_error *us_training_team_lost(struct us_training *t) {
+struct us_error *us_training_team_lost(struct us_training *t, bool sound) {
     bool finite = false;
     struct us_error *error = us_team_lost(t->together.team);
-    if (t->trainer && t->step > 0) {
+    if (sound && t->trainer && t->step > 0) {
         us_training_warn(t, us_training_save(t, false, &finite));
         us_training_settle(t);
     }
