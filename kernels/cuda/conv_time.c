@@ -174,6 +174,12 @@ static bool is_right(struct trial *trial, cudnnHandle_t handle, const struct us_
     return !item->wrong;
 }
 
+/* Microseconds from which on a single run says enough: what a launch by itself may cost (40) tells
+ * little of a short one, and a long one is not worth sixteen more when it is a third slower. */
+static float hopeless(float took, float best) {
+    return (took > 400 ? 1.33f : 4) * best + 40;
+}
+
 /* Microseconds; 0 when it does not run or is not right, or is so much slower than `best` that it is
  * not worth a graph. */
 static float measure(struct trial *trial, cudnnHandle_t handle, const struct us_conv_desc *desc,
@@ -186,7 +192,7 @@ static float measure(struct trial *trial, cudnnHandle_t handle, const struct us_
         (void)cudaGetLastError();
         return 0;
     }
-    if (best > 0 && again * 1000 > 4 * best + 40) { /* 40: what a launch by itself may cost */
+    if (best > 0 && again * 1000 > hopeless(again * 1000, best)) {
         return 0;
     }
     cudaGraphExec_t graph = capture(trial, handle, desc, item);

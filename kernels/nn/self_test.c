@@ -2,6 +2,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "kernels/nn/memory.h"
 #include "kernels/nn/philox.h"
@@ -125,13 +126,32 @@ static bool agree(const struct outcome *got, const struct outcome *wanted, char 
     return false;
 }
 
+/* On the CPU, on the device, and there once more, which must give the same bits; NULL or what is
+ * wrong. */
+static const char *check(const struct training *training, int device, const struct faces *faces,
+                         struct outcome outcomes[3], char *text, size_t size) {
+    const int devices[3] = {US_NN_CPU, device, device};
+    for (int i = 0; i < 3; i++) {
+        const enum us_nn_status status = train(training, devices[i], faces, &outcomes[i]);
+        if (status != US_NN_OK) {
+            return us_nn_status_text(status);
+        }
+    }
+    if (!agree(&outcomes[1], &outcomes[0], text, size)) {
+        return text;
+    }
+    return memcmp(&outcomes[1], &outcomes[2], sizeof outcomes[1]) == 0
+               ? NULL
+               : "the same training again gives other bits";
+}
+
 int us_nn_self_test(int device, us_nn_report *report, void *context) {
     static const struct training trainings[] = {{"df-ud", "df-ud", 0, 0},
                                                 {"liae-udtc", "liae-udtc", 0, 0},
                                                 {"comb", "comb", 0, 0},
                                                 {"against discriminators", "df-ud", 0.5f, 0.5f}};
     struct faces *faces = us_nn_alloc(sizeof *faces);
-    struct outcome *outcomes = us_nn_alloc(2 * sizeof *outcomes);
+    struct outcome *outcomes = us_nn_alloc(3 * sizeof *outcomes);
     int bad = 0;
     if (faces) {
         draw_faces(faces);
@@ -139,14 +159,9 @@ int us_nn_self_test(int device, us_nn_report *report, void *context) {
     for (size_t i = 0; i < sizeof trainings / sizeof *trainings; i++) {
         char name[64], text[160];
         snprintf(name, sizeof name, "training %s", trainings[i].name);
-        enum us_nn_status status = faces && outcomes
-                                       ? train(&trainings[i], US_NN_CPU, faces, &outcomes[0])
-                                       : US_NN_NO_MEMORY;
-        status = status == US_NN_OK ? train(&trainings[i], device, faces, &outcomes[1]) : status;
-        const char *error = status == US_NN_OK ? NULL : us_nn_status_text(status);
-        if (!error && !agree(&outcomes[1], &outcomes[0], text, sizeof text)) {
-            error = text;
-        }
+        const char *error = faces && outcomes
+                                ? check(&trainings[i], device, faces, outcomes, text, sizeof text)
+                                : us_nn_status_text(US_NN_NO_MEMORY);
         report(context, name, error);
         bad += error != NULL;
     }
