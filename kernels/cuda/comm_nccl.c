@@ -127,9 +127,13 @@ static bool after_caller(struct comm_nccl *c, void *stream) {
            check_cuda(c, "cannot order work", cudaStreamWaitEvent(c->stream, c->made, 0));
 }
 
+static bool under_way(ncclResult_t result) {
+    return result == ncclSuccess || result == ncclInProgress;
+}
+
 static bool in_group(struct comm_nccl *c, const char *doing, ncclResult_t result) {
     const ncclResult_t ended = ncclGroupEnd();
-    return settle(c, doing, result == ncclSuccess || result == ncclInProgress ? ended : result, 60);
+    return settle(c, doing, under_way(result) ? ended : result, 60);
 }
 
 /* Bytes of each of the shares but the last ones, which may be smaller or empty. */
@@ -143,22 +147,28 @@ static size_t share_size(size_t bytes, size_t share, int rank) {
     return first >= bytes ? 0 : bytes - first < share ? bytes - first : share;
 }
 
+static ncclResult_t swap_with(const struct comm_nccl *c, int rank, const void *from, size_t sent,
+                              void *to, size_t got) {
+    ncclResult_t result = ncclSuccess;
+    if (sent > 0) {
+        result = ncclSend(from, sent, ncclUint8, rank, c->nccl, c->stream);
+    }
+    if (got > 0 && under_way(result)) {
+        result = ncclRecv(to, got, ncclUint8, rank, c->nccl, c->stream);
+    }
+    return result;
+}
+
 /* Every rank gets all ranks' parts of its share, or (`back`) gives its share to all. */
 static bool hand_round(struct comm_nccl *c, char *buffer, size_t bytes, bool back) {
     const size_t share = share_of(c, bytes), own = share_size(bytes, share, c->comm.rank);
     char *mine = buffer + share * (size_t)c->comm.rank;
     ncclResult_t result = ncclGroupStart();
     for (int r = 0; r < c->comm.world; r++) {
-        const size_t theirs = share_size(bytes, share, r);
-        char *at = buffer + share * (size_t)r;
-        const bool fine = result == ncclSuccess || result == ncclInProgress;
-        if (fine && r != c->comm.rank && (back ? own : theirs) > 0) {
-            result =
-                ncclSend(back ? mine : at, back ? own : theirs, ncclUint8, r, c->nccl, c->stream);
-        }
-        if (fine && r != c->comm.rank && (back ? theirs : own) > 0) {
-            result = ncclRecv(back ? at : c->parts + share * (size_t)r, back ? theirs : own,
-                              ncclUint8, r, c->nccl, c->stream);
+        const size_t theirs = share_size(bytes, share, r), at = share * (size_t)r;
+        if (r != c->comm.rank && under_way(result)) {
+            result = back ? swap_with(c, r, mine, own, buffer + at, theirs)
+                          : swap_with(c, r, buffer + at, theirs, c->parts + at, own);
         }
     }
     return in_group(c, "cannot add up gradients", result);

@@ -64,9 +64,9 @@ static enum us_nn_status train(const struct training *training, int device,
     for (int side = 0; side < 2; side++) {
         const float *planes = faces->planes[side];
         batch.faces[side] = (struct us_nn_faces){.inputs = planes,
-                                                 .targets = planes + 3 * PIXELS,
-                                                 .masks = planes + 6 * PIXELS,
-                                                 .priorities = planes + 7 * PIXELS};
+                                                 .targets = planes + (size_t)3 * PIXELS,
+                                                 .masks = planes + (size_t)6 * PIXELS,
+                                                 .priorities = planes + (size_t)7 * PIXELS};
     }
     struct us_nn_trainer *trainer = NULL;
     enum us_nn_status status =
