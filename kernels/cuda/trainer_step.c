@@ -126,8 +126,8 @@ static enum us_nn_status move(struct cu_trainer *t) {
 
 static enum us_nn_status put_terms_by(struct cu_trainer *t, int pass) {
     const size_t bytes = sizeof t->state->terms;
-    return cu_status(cudaMemcpyAsync(t->parts + (size_t)pass * US_NN_IDENTITIES, t->state->terms, bytes,
-                                     cudaMemcpyDeviceToDevice, main_stream(t)));
+    return cu_status(cudaMemcpyAsync(t->parts + (size_t)pass * US_NN_IDENTITIES, t->state->terms,
+                                     bytes, cudaMemcpyDeviceToDevice, main_stream(t)));
 }
 
 static enum us_nn_status add_up_terms(struct cu_trainer *t) {

@@ -8,9 +8,9 @@ typedef void us_nn_report(void *context, const char *name, const char *error);
 
 /* Trains one net of each family (df, liae, comb), and one against discriminators, for two steps in
  * f32, on the CPU and on `device` (1 + a CUDA ordinal), from the same weights with the same faces,
- * then lets both draw a face. Losses and pictures must agree, and the device must give the same bits
- * once more. Every operation of the nets, losses and optimizer takes part. The number of trainings
- * that differ; takes a second or two. */
+ * then lets both draw a face. Losses and pictures must agree, and the device must give the same
+ * bits once more. Every operation of the nets, losses and optimizer takes part. The number of
+ * trainings that differ; takes a second or two. */
 int us_nn_self_test(int device, us_nn_report *report, void *context);
 
 #endif

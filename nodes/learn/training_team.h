@@ -26,9 +26,9 @@ struct us_error *us_training_team_step(struct us_training *training, uint32_t re
 /* It took so long; `waited` is comm->exposed_seconds before it. */
 void us_training_team_note(struct us_training *training, double seconds, double waited);
 double us_training_team_waited(const struct us_training *training);
-/* A rank is gone: saves the training, and says which. Not `sound`: weights may have been updated with
- * gradients that had not been added up, as a device does that is told a whole step at once; then
- * the last checkpoint is what the training goes on from. */
+/* A rank is gone: saves the training, and says which. Not `sound`: weights may have been updated
+ * with gradients that had not been added up, as a device does that is told a whole step at once;
+ * then the last checkpoint is what the training goes on from. */
 struct us_error *us_training_team_lost(struct us_training *training, bool sound) US_NODISCARD;
 /* Adds to a line of the metrics how the ranks did since the last one. */
 struct us_error *us_training_team_report(struct us_training *training,
