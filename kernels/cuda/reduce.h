@@ -25,4 +25,17 @@ template <int THREADS> static __device__ inline double us_block_sum(double value
     return sum;
 }
 
+/* One block: *total = or += the sum of `count` parts. */
+template <int THREADS>
+static __global__ void us_add_parts(const double *parts, unsigned count, bool add, double *total) {
+    double sum = 0;
+    for (unsigned i = threadIdx.x; i < count; i += THREADS) {
+        sum += parts[i];
+    }
+    sum = us_block_sum<THREADS>(sum);
+    if (threadIdx.x == 0) {
+        *total = add ? *total + sum : sum;
+    }
+}
+
 #endif

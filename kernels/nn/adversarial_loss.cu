@@ -33,18 +33,6 @@ static __global__ void cross_entropy(struct nn_cuda_entropy e, const float *logi
     }
 }
 
-/* One block. */
-static __global__ void add_up(const double *parts, unsigned count, bool add, double *total) {
-    double sum = 0;
-    for (unsigned i = threadIdx.x; i < count; i += THREADS) {
-        sum += parts[i];
-    }
-    sum = us_block_sum<THREADS>(sum);
-    if (threadIdx.x == 0) {
-        *total = add ? *total + sum : sum;
-    }
-}
-
 static __global__ void paint(struct nn_cuda_painting p, size_t area, size_t total, float *truth,
                              float *made) {
     const size_t i = US_THREAD_INDEX;
@@ -111,7 +99,8 @@ cudaError_t nn_cuda_cross_entropy(const struct nn_cuda_entropy *entropy, const f
     double *sums = (double *)scratch;
     US_CUDA_TRY(
         US_LAUNCH(cross_entropy, blocks, THREADS, stream, *entropy, logits, gradient, sums));
-    return US_LAUNCH(add_up, 1, THREADS, stream, (const double *)sums, blocks, add, sum);
+    return US_LAUNCH(us_add_parts<THREADS>, 1, THREADS, stream, (const double *)sums, blocks, add,
+                     sum);
 }
 
 static size_t area_of(int size) {
@@ -143,8 +132,8 @@ cudaError_t nn_cuda_pull(const struct nn_cuda_painting *painting, const struct n
     const dim3 blocks(pull_blocks(painting->size), planes);
     double *sums = (double *)scratch;
     US_CUDA_TRY(US_LAUNCH(pull, blocks, THREADS, stream, *painting, *calm, judged, gradient, sums));
-    return US_LAUNCH(add_up, 1, THREADS, stream, (const double *)sums, blocks.x * planes, false,
-                     sum);
+    return US_LAUNCH(us_add_parts<THREADS>, 1, THREADS, stream, (const double *)sums,
+                     blocks.x * planes, false, sum);
 }
 
 cudaError_t nn_cuda_adversarial_terms(const struct nn_cuda_judgement *judgement,

@@ -97,17 +97,6 @@ static __global__ void __launch_bounds__(THREADS)
     }
 }
 
-static __global__ void add_parts(const double *sums, unsigned count, bool add, double *total) {
-    double sum = 0;
-    for (unsigned i = threadIdx.x; i < count; i += THREADS) {
-        sum += sums[i];
-    }
-    sum = us_block_sum<THREADS>(sum);
-    if (threadIdx.x == 0) {
-        *total = add ? *total + sum : sum;
-    }
-}
-
 static __global__ void begin(struct us_nn_optimizer o, struct nn_cuda_clock *clock,
                              const double *square_sum, float gradient_scale) {
     const double sum = *square_sum, norm = sqrt(sum);
@@ -203,7 +192,8 @@ cudaError_t nn_cuda_sum_of_squares(enum nn_cuda_type type, const void *values, s
                                                  (const us_bf16 *)values, count, scale, sums)
                                      : US_LAUNCH((sum_parts<float>), blocks, THREADS, stream,
                                                  (const float *)values, count, scale, sums));
-    return US_LAUNCH(add_parts, 1, THREADS, stream, (const double *)sums, blocks, add, sum);
+    return US_LAUNCH(us_add_parts<THREADS>, 1, THREADS, stream, (const double *)sums, blocks, add,
+                     sum);
 }
 
 cudaError_t nn_cuda_optimizer_begin(const struct us_nn_optimizer *optimizer,

@@ -164,7 +164,7 @@ static void a_full_disk_is_worth_retrying(void **state) {
     snprintf(disk, sizeof disk, "%s/disk", us_test_folder());
     assert_int_equal(mkdir(disk, 0755), 0);
     if (mount("tmpfs", disk, "tmpfs", 0, "size=512k") != 0) {
-        print_message("no full disk to test with: mounting a tmpfs needs root (%s)\n",
+        print_message("skipped: no full disk to test with: mounting a tmpfs needs root (%s)\n",
                       strerror(errno));
         skip();
     }

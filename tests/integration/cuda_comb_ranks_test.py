@@ -4,7 +4,6 @@ with another number of ranks at each size, and when a rank was killed. Without p
 import os
 import pathlib
 import signal
-import subprocess
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
@@ -12,10 +11,7 @@ import pipeline as p
 from ranks import Trainings, children, finish, wait_for
 
 trainings = Trainings(p.ROOT / "tests/integration/ranks_comb.yaml", ("source", "destination", "other"))
-module = pathlib.Path(p.BINARY).parent / "tests/libunderstudy_cuda_emulated.so"
-p.check(module.exists(), "the build has no emulated module")
-subprocess.run(["cc", "-shared", "-x", "c", "-o", trainings.scratch / "libcuda.so.1", "/dev/null"], check=True)
-DEVICE = {"LD_LIBRARY_PATH": str(trainings.scratch), "UNDERSTUDY_CUDA_MODULE": str(module)}
+DEVICE = p.emulated_device(trainings.scratch)
 
 
 def start(name, ranks, *settings, device="cuda:0"):

@@ -1,7 +1,6 @@
 #!/usr/bin/env python3
 """The demo's frames on a device (emulated). Detection, landmarks, crops and composites are the processor's byte for
 byte; faces that a model draws, whose sums run in another order, differ by less than -100 dB."""
-import os
 import pathlib
 import subprocess
 import sys
@@ -11,10 +10,7 @@ import pipeline as p
 
 p.need_weights()
 scratch = p.fresh_scratch()
-build = pathlib.Path(p.BINARY).parent
-module = next(iter(build.glob("tests/libunderstudy_cuda_emulated.so")), None)
-p.check(module, "the build has no emulated module")
-subprocess.run(["cc", "-shared", "-x", "c", "-o", scratch / "libcuda.so.1", "/dev/null"], check=True)
+DEVICE = p.emulated_device(scratch)
 
 people = """understudy: 1
 params:
@@ -58,7 +54,6 @@ outputs: [file]
 }
 for name, text in graphs.items():
     (scratch / f"{name}.yaml").write_text(text)
-DEVICE = {"LD_LIBRARY_PATH": str(scratch), "UNDERSTUDY_CUDA_MODULE": str(module)}
 
 
 def run(name, where):

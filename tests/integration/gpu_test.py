@@ -23,12 +23,6 @@ if "UNDERSTUDY_CUDA_LIBS" in os.environ:
     DEVICE["UNDERSTUDY_CUDA_LIBS"] = os.environ["UNDERSTUDY_CUDA_LIBS"]
 
 
-def emulate(scratch):
-    module = pathlib.Path(p.BINARY).parent / "tests/libunderstudy_cuda_emulated.so"
-    subprocess.run(["cc", "-shared", "-x", "c", "-o", scratch / "libcuda.so.1", "/dev/null"], check=True)
-    DEVICE.update({"LD_LIBRARY_PATH": str(scratch), "UNDERSTUDY_CUDA_MODULE": str(module)})
-
-
 def has_device():
     done = subprocess.run(p.command("devices"), env={**p.environment("none"), **DEVICE}, capture_output=True, text=True)
     return "cuda:0" in done.stdout
@@ -90,7 +84,7 @@ if emulated:
     place = p.fresh_scratch().parent / "gpu_test_emulated"
     shutil.rmtree(place, ignore_errors=True)
     place.mkdir(parents=True)
-    emulate(place)
+    DEVICE.update(p.emulated_device(place))
 if not has_device():
     print("skipped: no CUDA device")
     sys.exit(0)

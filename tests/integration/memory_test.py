@@ -1,7 +1,6 @@
 #!/usr/bin/env python3
 """The memory that plan and run tell of a training before it starts, on the CPU and on a device (emulated), and how they
 refuse what does not fit."""
-import os
 import pathlib
 import re
 import subprocess
@@ -12,11 +11,7 @@ import pipeline as p
 
 p.need_weights()
 scratch = p.fresh_scratch()
-build = pathlib.Path(p.BINARY).parent
-module = next(iter(build.glob("tests/libunderstudy_cuda_emulated.so")), None)
-p.check(module, "the build has no emulated module")
-subprocess.run(["cc", "-shared", "-x", "c", "-o", scratch / "libcuda.so.1", "/dev/null"], check=True)
-DEVICE = {"LD_LIBRARY_PATH": str(scratch), "UNDERSTUDY_CUDA_MODULE": str(module)}
+DEVICE = p.emulated_device(scratch)
 graph = scratch / "shot.yaml"
 graph.write_text("""understudy: 1
 params:

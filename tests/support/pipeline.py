@@ -67,6 +67,14 @@ def digests(folder):
             for p in sorted(pathlib.Path(folder).rglob("*")) if p.is_file()}
 
 
+def emulated_device(folder):
+    """The environment in which the program finds the emulated module; `folder` gets a driver for it."""
+    module = pathlib.Path(BINARY).parent / "tests/libunderstudy_cuda_emulated.so"
+    check(module.exists(), "the build has no emulated module")
+    subprocess.run(["cc", "-shared", "-x", "c", "-o", pathlib.Path(folder) / "libcuda.so.1", "/dev/null"], check=True)
+    return {"LD_LIBRARY_PATH": str(folder), "UNDERSTUDY_CUDA_MODULE": str(module)}
+
+
 def need_weights():
     if not list(pathlib.Path(environment("x")["UNDERSTUDY_MODELS"]).glob("*.tflite")):
         raise SystemExit("no model weights: run tools/fetch_weights")
