@@ -142,7 +142,7 @@ static struct us_error *memory(const struct us_outlook *outlook, struct us_memor
 static void needs(const void *params, struct us_needs *needs) {
     const struct train_params *p = params;
     needs->threads = -1;
-    const bool one = p->ranks == 1 || (p->ranks == 0 && strcmp(p->arch, "comb") == 0);
+    const bool one = p->ranks == 1;
     needs->device = one ? US_DEVICE_PREFERRED : US_DEVICE_ALL;
 }
 

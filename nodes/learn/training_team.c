@@ -77,8 +77,7 @@ static struct us_error *pack_and_announce(struct us_training *t, int threads) {
 }
 
 int us_ranks_wanted(const struct train_params *p, size_t devices) {
-    const bool comb = strcmp(p->arch, "comb") == 0;
-    int wanted = p->ranks > 0 ? (int)p->ranks : comb ? 1 : (int)devices;
+    int wanted = p->ranks > 0 ? (int)p->ranks : (int)devices;
     while (p->ranks == 0 && wanted > 1 && p->batch % wanted != 0) {
         wanted--;
     }

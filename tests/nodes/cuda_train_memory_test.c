@@ -94,8 +94,8 @@ static void ranks_are_as_many_as_devices_when_the_batch_splits(void **state) {
     assert_int_equal(us_ranks_wanted(&p, 0), 0);
     p.ranks = 2;
     assert_int_equal(us_ranks_wanted(&p, 4), 2);
-    p = (struct train_params){.arch = "comb", .batch = 4}; /* trained by one */
-    assert_int_equal(us_ranks_wanted(&p, 4), 1);
+    p = (struct train_params){.arch = "comb", .batch = 4}; /* as the others */
+    assert_int_equal(us_ranks_wanted(&p, 4), 4);
 }
 
 int main(void) {
