@@ -56,6 +56,7 @@ static const struct us_store_ops ops = {
     .find_record = us_cache_find_record,
     .put_record = us_cache_put_record,
     .drop_record = us_cache_drop_record,
+    .generation = us_cache_generation,
     .has_object = us_cache_has_object,
     .get_object = us_cache_get_object,
     .put_object = us_cache_put_object,

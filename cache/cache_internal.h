@@ -77,8 +77,10 @@ struct us_error *us_cache_put_object(struct us_store *store, const struct us_dig
 struct us_error *us_cache_find_record(struct us_store *store, const struct us_digest *key,
                                       uint8_t **bytes, size_t *size);
 struct us_error *us_cache_put_record(struct us_store *store, const struct us_digest *key,
-                                     const void *bytes, size_t size, bool *won);
+                                     const struct us_record_note *note, const void *bytes,
+                                     size_t size, bool *won);
 struct us_error *us_cache_drop_record(struct us_store *store, const struct us_digest *key);
+struct us_digest us_cache_generation(struct us_store *store);
 
 /* source files */
 struct us_error *us_cache_file_digest(struct us_store *store, const char *path,

@@ -1,4 +1,6 @@
 #include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -76,8 +78,10 @@ struct us_error *us_cache_find_record(struct us_store *store, const struct us_di
 }
 
 struct us_error *us_cache_put_record(struct us_store *store, const struct us_digest *key,
-                                     const void *bytes, size_t size, bool *won) {
+                                     const struct us_record_note *note, const void *bytes,
+                                     size_t size, bool *won) {
     struct cache *cache = us_cache_of(store);
+    (void)note;
     char path[CACHE_PATH];
     us_cache_fan_path(cache, "actions", key, path);
     uint8_t header[HEADER];
@@ -90,12 +94,39 @@ struct us_error *us_cache_put_record(struct us_store *store, const struct us_dig
     return us_cache_publish(cache, path, parts, 2, false, won);
 }
 
+/* A file made anew whenever a record is taken away: its inode and times tell one from the next. */
+static struct us_error *next_generation(struct cache *cache) {
+    char path[CACHE_PATH], temporary[CACHE_PATH];
+    us_cache_room_path(cache, "generation", "", path);
+    us_cache_temporary(cache, temporary);
+    int fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0440);
+    if (fd < 0 || close(fd) != 0 || rename(temporary, path) != 0) {
+        return us_cache_errno(cache, errno, "cannot write", path);
+    }
+    return NULL;
+}
+
+struct us_digest us_cache_generation(struct us_store *store) {
+    struct cache *cache = us_cache_of(store);
+    char path[CACHE_PATH];
+    struct stat info;
+    us_cache_room_path(cache, "generation", "", path);
+    int64_t facts[4] = {0};
+    if (stat(path, &info) == 0) {
+        facts[0] = (int64_t)info.st_ino;
+        facts[1] = (int64_t)info.st_dev;
+        facts[2] = (int64_t)info.st_ctim.tv_sec;
+        facts[3] = info.st_ctim.tv_nsec;
+    }
+    return us_digest_of(facts, sizeof facts);
+}
+
 struct us_error *us_cache_drop_record(struct us_store *store, const struct us_digest *key) {
     struct cache *cache = us_cache_of(store);
     char path[CACHE_PATH];
     us_cache_fan_path(cache, "actions", key, path);
-    if (unlink(path) != 0 && errno != ENOENT) {
-        return us_cache_errno(cache, errno, "cannot remove", path);
+    if (unlink(path) != 0) {
+        return errno == ENOENT ? NULL : us_cache_errno(cache, errno, "cannot remove", path);
     }
-    return NULL;
+    return next_generation(cache);
 }

@@ -34,8 +34,11 @@ struct us_event {
     enum us_event_kind kind;
     const struct us_node *node; /* NULL for warnings of the cache */
     struct us_frame frame;
-    bool per_frame;    /* else `frame` means nothing */
-    const char *label; /* "crop@1001", "model" */
+    bool per_frame;     /* else `frame` means nothing */
+    const char *label;  /* "crop@1001", "model"; "crop" with a count */
+    size_t count;       /* US_EVENT_CACHED: not 0: so many tasks of the node, all it has */
+    int worker;         /* the thread it happens on, from 0; -1: none of the workers */
+    const char *device; /* "cuda:0", "cpu:1", "cuda:0,cuda:1"; NULL: none granted */
     const char *why, *status;
     double fraction, seconds;
     const struct us_error *error;

@@ -15,6 +15,15 @@
 
 struct us_store;
 
+/* What a record says of itself for the care of the cache: statistics, and what is kept longest. */
+struct us_record_note {
+    const char *type, *show;         /* node type; the graph's show, or "" */
+    double seconds;                  /* to make it again, with what is above it and not stored */
+    const struct us_digest *objects; /* the stored objects that it names, at most 16 */
+    const uint64_t *sizes;           /* their bytes, one each */
+    size_t object_count;
+};
+
 struct us_store_ops {
     /* Reads a record: us_malloc'ed bytes, or *bytes = NULL when there is none. A damaged record is
      * quarantined, reported through `warn`, and counts as none. */
@@ -22,10 +31,15 @@ struct us_store_ops {
                                     uint8_t **bytes, size_t *size);
     /* Publishes atomically. When another writer was first, *won is false and nothing changes. */
     struct us_error *(*put_record)(struct us_store *store, const struct us_digest *key,
-                                   const void *bytes, size_t size, bool *won);
+                                   const struct us_record_note *note, const void *bytes,
+                                   size_t size, bool *won);
     /* Removes a record that turned out to be useless (its object is gone for good, or damaged). */
     struct us_error *(*drop_record)(struct us_store *store, const struct us_digest *key);
 
+    /* Equal at two times: no record was taken away in between, by anybody. */
+    struct us_digest (*generation)(struct us_store *store);
+
+    /* True: the object is there, and is not collected while this store is open. */
     bool (*has_object)(struct us_store *store, const struct us_digest *digest);
     /* Reads an object whole, checked against the checksum stored with it; *bytes = NULL when there
      * is none or it is damaged (then it is quarantined and reported through `warn`). */

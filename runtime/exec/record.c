@@ -61,7 +61,7 @@ struct us_error *store_record(struct us_run *run, const struct us_digest *key,
         us_str_append_bytes(&out, fields->data, fields->length);
     }
     struct us_error *error =
-        run->store->ops->put_record(run->store, key, out.data, out.length, won);
+        run->store->ops->put_record(run->store, key, NULL, out.data, out.length, won);
     us_str_finish(&out);
     return error;
 }

@@ -64,7 +64,7 @@ static void write_everything(struct us_store *store, unsigned seed, bool forever
             fill(bytes, size, seed + (unsigned)i);
             bool won;
             us_error_free(store->ops->put_object(store, &key, bytes, size));
-            us_error_free(store->ops->put_record(store, &key, bytes, 200, &won));
+            us_error_free(store->ops->put_record(store, &key, NULL, bytes, 200, &won));
             if (forever) {
                 us_error_free(store->ops->drop_record(store, &key));
                 char path[CACHE_PATH];
@@ -179,7 +179,7 @@ static void a_full_disk_is_worth_retrying(void **state) {
     assert_false(store->ops->has_object(store, &b));
     assert_int_equal(entries("tmp"), 0);
     bool won;
-    error = store->ops->put_record(store, &b, bytes, 300000, &won);
+    error = store->ops->put_record(store, &b, NULL, bytes, 300000, &won);
     ASSERT_ERROR(error, "--cache");
     uint8_t *back;
     size_t size;

@@ -118,9 +118,9 @@ static void the_first_writer_wins(void **state) {
     struct us_store *store = open_store("first", &warnings);
     struct us_digest key = us_digest_of("key", 3);
     bool won;
-    ASSERT_OK(store->ops->put_record(store, &key, "one", 3, &won));
+    ASSERT_OK(store->ops->put_record(store, &key, NULL, "one", 3, &won));
     assert_true(won);
-    ASSERT_OK(store->ops->put_record(store, &key, "two", 3, &won));
+    ASSERT_OK(store->ops->put_record(store, &key, NULL, "two", 3, &won));
     assert_false(won);
     uint8_t *bytes;
     size_t size;
@@ -171,7 +171,7 @@ static void a_damaged_record_is_a_miss(void **state) {
     size_t size;
     bool won;
     for (off_t at = 0; at < 2 * whole; at++) {
-        ASSERT_OK(store->ops->put_record(store, &key, payload, strlen(payload), &won));
+        ASSERT_OK(store->ops->put_record(store, &key, NULL, payload, strlen(payload), &won));
         assert_true(won);
         if (at < whole) {
             flip_bit(path, at);
@@ -184,8 +184,8 @@ static void a_damaged_record_is_a_miss(void **state) {
     }
     assert_int_equal(warnings.count, 2 * whole);
     /* a record under another's name */
-    ASSERT_OK(store->ops->put_record(store, &key, payload, strlen(payload), &won));
-    ASSERT_OK(store->ops->put_record(store, &other, "x", 1, &won));
+    ASSERT_OK(store->ops->put_record(store, &key, NULL, payload, strlen(payload), &won));
+    ASSERT_OK(store->ops->put_record(store, &other, NULL, "x", 1, &won));
     char *wrong = file_of("record", "actions", &other);
     assert_int_equal(rename(path, wrong), 0);
     ASSERT_OK(store->ops->find_record(store, &other, &bytes, &size));
@@ -206,7 +206,7 @@ static void verify_finds_each_damaged_entry_once(void **state) {
         snprintf(name, sizeof name, "object %d", i);
         objects[i] = us_digest_of(name, strlen(name));
         ASSERT_OK(store->ops->put_object(store, &objects[i], name, strlen(name) - 1));
-        ASSERT_OK(store->ops->put_record(store, &objects[i], name, strlen(name), &won));
+        ASSERT_OK(store->ops->put_record(store, &objects[i], NULL, name, strlen(name), &won));
     }
     struct us_cache_check check;
     ASSERT_OK(us_cache_verify(store, &check));
@@ -240,7 +240,7 @@ static void a_cache_removed_while_open_is_made_again(void **state) {
     struct us_store *store = open_store("removed", &warnings);
     struct us_digest key = us_digest_of("key", 3);
     bool won;
-    ASSERT_OK(store->ops->put_record(store, &key, "one", 3, &won));
+    ASSERT_OK(store->ops->put_record(store, &key, NULL, "one", 3, &won));
     char command[512];
     snprintf(command, sizeof command, "rm -r '%s/removed'", us_test_folder());
     assert_int_equal(system(command), 0);
@@ -248,7 +248,7 @@ static void a_cache_removed_while_open_is_made_again(void **state) {
     size_t size;
     ASSERT_OK(store->ops->find_record(store, &key, &bytes, &size));
     assert_null(bytes);
-    ASSERT_OK(store->ops->put_record(store, &key, "two", 3, &won));
+    ASSERT_OK(store->ops->put_record(store, &key, NULL, "two", 3, &won));
     assert_true(won);
     ASSERT_OK(store->ops->put_object(store, &key, text, strlen(text)));
     assert_object(store, &key, text);
