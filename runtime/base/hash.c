@@ -13,32 +13,46 @@
 #include "runtime/base/error.h"
 #include "runtime/base/mem.h"
 
-struct us_hasher {
-    XXH3_state_t *state;
-};
-
 struct us_hasher *us_hasher_create(void) {
     struct us_hasher *hasher = us_malloc(sizeof *hasher);
-    hasher->state = XXH3_createState();
-    if (!hasher->state) {
-        US_BUG("no memory for a hash state");
-    }
-    us_hasher_reset(hasher);
+    hasher->state = NULL;
+    hasher->kept = 0;
     return hasher;
+}
+
+void us_hasher_reset(struct us_hasher *hasher) {
+    XXH3_freeState(hasher->state);
+    hasher->state = NULL;
+    hasher->kept = 0;
 }
 
 void us_hasher_destroy(struct us_hasher *hasher) {
     if (hasher) {
-        XXH3_freeState(hasher->state);
+        us_hasher_reset(hasher);
         us_free(hasher);
     }
 }
 
-void us_hasher_reset(struct us_hasher *hasher) {
+static void spill(struct us_hasher *hasher) {
+    hasher->state = XXH3_createState();
+    if (!hasher->state) {
+        US_BUG("no memory for a hash state");
+    }
     XXH3_128bits_reset(hasher->state);
+    XXH3_128bits_update(hasher->state, hasher->bytes, hasher->kept);
 }
 
 void us_hasher_bytes(struct us_hasher *hasher, const void *bytes, size_t length) {
+    if (!hasher->state && length <= sizeof hasher->bytes - hasher->kept) {
+        if (length) {
+            memcpy(hasher->bytes + hasher->kept, bytes, length);
+        }
+        hasher->kept += length;
+        return;
+    }
+    if (!hasher->state) {
+        spill(hasher);
+    }
     XXH3_128bits_update(hasher->state, bytes, length);
 }
 
@@ -93,7 +107,8 @@ static struct us_digest canonical(XXH128_hash_t hash) {
 }
 
 struct us_digest us_hasher_finish(const struct us_hasher *hasher) {
-    return canonical(XXH3_128bits_digest(hasher->state));
+    return canonical(hasher->state ? XXH3_128bits_digest(hasher->state)
+                                   : XXH3_128bits(hasher->bytes, hasher->kept));
 }
 
 struct us_digest us_digest_of(const void *bytes, size_t length) {

@@ -14,10 +14,16 @@ struct us_digest {
 
 enum { US_DIGEST_HEX = 33 }; /* characters of the hex text, NUL included */
 
-struct us_hasher;
+/* Short input is kept and hashed at the end, in one go. A zeroed one is ready for use, too. */
+struct us_hasher {
+    void *state; /* NULL while what was fed fits below */
+    size_t kept;
+    uint8_t bytes[240];
+};
 
 struct us_hasher *us_hasher_create(void);
 void us_hasher_destroy(struct us_hasher *hasher);
+/* Starts anew; also how a hasher of one's own is made ready and, at last, given back. */
 void us_hasher_reset(struct us_hasher *hasher);
 
 /* Raw bytes, no length: for bulk data whose size was fed before. */

@@ -131,6 +131,12 @@ static void keys_finish(struct keys *keys) {
 static struct us_error *make_keys(struct us_run *run, struct task *task, struct keys *keys) {
     *keys = (struct keys){0};
     US_TRY(plan_fields(run, task, &keys->plan));
+    const struct us_digest plan_key = key_of("understudy plan 1", &keys->plan);
+    if (!us_digest_equal(&plan_key, &task->plan_key)) {
+        return us_error_hint(
+            us_fail(US_FAILED, "a file that it reads changed after the plan was made"),
+            "run again");
+    }
     US_TRY(action_fields(run, task, false, &keys->action));
     keys->action_key = key_of("understudy action 1", &keys->action);
     return NULL;
@@ -150,7 +156,7 @@ static bool objects_stand(struct us_run *run, const struct task *task,
 static struct us_error *publish_action(struct us_run *run, struct task *task,
                                        const struct keys *keys, struct record *record) {
     bool won, found;
-    US_TRY(store_record(run, &keys->action_key, record, &keys->action, &won));
+    US_TRY(store_record(run, task, &keys->action_key, record, NULL, &won));
     if (won) {
         return NULL;
     }
@@ -161,7 +167,7 @@ static struct us_error *publish_action(struct us_run *run, struct task *task,
         return NULL;
     }
     US_TRY(run->store->ops->drop_record(run->store, &keys->action_key));
-    return store_record(run, &keys->action_key, record, &keys->action, &won);
+    return store_record(run, task, &keys->action_key, record, NULL, &won);
 }
 
 /* Publishes under the action key, then under the plan key, where an older record may stand whose
@@ -173,12 +179,12 @@ static struct us_error *publish(struct us_run *run, struct task *task, const str
     US_TRY(publish_action(run, task, keys, record));
     set_digests(run, task, record->outputs);
     collect_witnesses(run, task, record);
-    US_TRY(store_record(run, &task->plan_key, record, &keys->plan, &won));
+    US_TRY(store_record(run, task, &task->plan_key, record, &keys->plan, &won));
     if (!won) {
         US_TRY(run->store->ops->drop_record(run->store, &task->plan_key));
-        US_TRY(store_record(run, &task->plan_key, record, &keys->plan, &won));
+        US_TRY(store_record(run, task, &task->plan_key, record, &keys->plan, &won));
     }
-    history_remember(run, task, &keys->plan, record->seconds);
+    history_remember(run, task, record->seconds);
     return NULL;
 }
 

@@ -60,18 +60,19 @@ static void explain_run(struct us_run *run, const struct task *task, int depth,
 
 static void explain_cached(struct us_run *run, const struct task *task, struct us_str *out) {
     us_str_printf(out, "%s is cached\n", task_label(run, task, &run->arena));
-    struct history history;
-    history_recall(run, task, &history);
-    if (history.bytes && us_digest_equal(&history.plan_key, &task->plan_key)) {
+    const struct history history = history_recall(run, task);
+    struct us_str fields = {0}, why = {0};
+    if (history.when && us_digest_equal(&history.plan_key, &task->plan_key)) {
         us_str_append(out, "  last ran ");
         print_when(out, history.when);
         us_str_printf(out, ", %.2f s", history.seconds);
-        if (history.why_size) {
-            us_str_printf(out, ", because: %.*s", (int)history.why_size, history.why);
+        if (record_fields(run, &history.plan_key, &fields, &why) && why.length) {
+            us_str_printf(out, ", because: %s", us_str_text(&why));
         }
         us_str_append(out, "\n");
     }
-    history_finish(&history);
+    us_str_finish(&fields);
+    us_str_finish(&why);
 }
 
 static void explain_key(struct us_run *run, const struct task *task, struct us_str *out) {

@@ -1,89 +1,144 @@
-#include <stdio.h>
-#include <stdlib.h>
+#include <stddef.h>
 #include <string.h>
 #include <time.h>
 
 #include "runtime/base/mem.h"
 #include "runtime/exec/run_internal.h"
 
-/* Named by graph file and task, so that two graphs do not take each other's history for theirs. */
-static char *history_name(struct us_run *run, const struct task *task) {
-    struct us_arena arena = {0};
-    struct us_str text = {0};
-    us_str_printf(&text, "%s %s", run->identity, task_label(run, task, &arena));
-    struct us_digest digest = us_digest_of(text.data, text.length);
-    us_str_clear(&text);
-    char hex[US_DIGEST_HEX];
-    us_str_printf(&text, "last/%s", us_digest_hex(&digest, hex));
-    us_arena_finish(&arena);
-    return us_str_take(&text);
-}
-
-struct head {
-    double seconds;
-    int64_t when;
+/* What is remembered of a task. Chunks of them, by frame number, are facts of the index. */
+struct entry {
     struct us_digest plan_key;
-    uint64_t why_size;
+    int64_t when; /* 0: none */
+    double seconds;
 };
 
-void history_recall(struct us_run *run, const struct task *task, struct history *history) {
-    *history = (struct history){0};
-    char *name = history_name(run, task);
+enum { CHUNK = 256 };
+
+struct history_chunk {
+    struct history_chunk *next;
+    int32_t take, first; /* the frame number of entries[0], a multiple of CHUNK */
+    bool changed;
+    struct entry entries[CHUNK];
+};
+
+static const char version[8] = "ushist2\n";
+
+/* Named by graph file and node, so that two graphs do not take each other's history for theirs. */
+static void chunk_name(const struct us_run *run, uint32_t node, const struct history_chunk *chunk,
+                       struct us_str *name) {
+    us_str_printf(name, "last/%s %s %d:%d", run->identity, run->graph->nodes[node].name,
+                  chunk->take, chunk->first);
+}
+
+/* A once-node's chunk has one entry. */
+static size_t chunk_size(const struct us_run *run, uint32_t node) {
+    return (run->graph->nodes[node].type->per_frame ? CHUNK : 1) * sizeof(struct entry);
+}
+
+static void read_chunk(struct us_run *run, uint32_t node, struct history_chunk *chunk) {
+    struct us_str name = {0};
+    chunk_name(run, node, chunk, &name);
     size_t size = 0;
-    uint8_t *bytes = run->store->ops->recall(run->store, name, &size);
-    us_free(name);
-    struct head head;
-    if (!bytes || size < sizeof head) {
-        us_free(bytes);
-        return;
+    const size_t wanted = chunk_size(run, node);
+    uint8_t *bytes = run->store->ops->recall(run->store, us_str_text(&name), &size);
+    if (bytes && size == sizeof version + wanted && memcmp(bytes, version, sizeof version) == 0) {
+        memcpy(chunk->entries, bytes + sizeof version, wanted);
     }
-    memcpy(&head, bytes, sizeof head);
-    if (head.why_size > size - sizeof head) {
-        us_free(bytes);
-        return;
+    us_free(bytes);
+    us_str_finish(&name);
+}
+
+/* With history_lock held. */
+static struct entry *entry_of(struct us_run *run, const struct task *task,
+                              struct history_chunk **chunk) {
+    struct node_tasks *tasks = &run->nodes[task->node];
+    const int32_t number = task->frame.number;
+    const int32_t first = (number >= 0 ? number : number - CHUNK + 1) / CHUNK * CHUNK;
+    struct history_chunk **at = &tasks->history;
+    while (*at && ((*at)->take != task->frame.take || (*at)->first != first)) {
+        at = &(*at)->next;
     }
-    history->bytes = bytes;
-    history->seconds = head.seconds;
-    history->when = head.when;
-    history->plan_key = head.plan_key;
-    history->why = (const char *)bytes + sizeof head;
-    history->why_size = head.why_size;
-    history->fields = history->why + head.why_size;
-    history->fields_size = size - sizeof head - head.why_size;
+    struct history_chunk *found = *at;
+    if (!found) {
+        const bool one = !task_node(run, task)->type->per_frame;
+        found = us_calloc(1, one ? offsetof(struct history_chunk, entries) + sizeof(struct entry)
+                                 : sizeof *found);
+        found->take = task->frame.take;
+        found->first = first;
+        read_chunk(run, task->node, found);
+    } else {
+        *at = found->next;
+    }
+    found->next = tasks->history; /* the last one used comes first */
+    tasks->history = found;
+    *chunk = found;
+    return &found->entries[number - first];
 }
 
-void history_finish(struct history *history) {
-    us_free(history->bytes);
-    history->bytes = NULL;
+struct history history_recall(struct us_run *run, const struct task *task) {
+    struct history_chunk *chunk;
+    pthread_mutex_lock(&run->history_lock);
+    const struct entry *entry = entry_of(run, task, &chunk);
+    const struct history history = {entry->plan_key, entry->when, entry->seconds};
+    pthread_mutex_unlock(&run->history_lock);
+    return history;
 }
 
-void history_remember(struct us_run *run, const struct task *task, const struct us_str *fields,
-                      double seconds) {
-    const char *why = task->why ? task->why : "";
-    struct head head = {seconds, (int64_t)time(NULL), task->plan_key, strlen(why)};
-    struct us_str out = {0};
-    us_str_append_bytes(&out, &head, sizeof head);
-    us_str_append(&out, why);
-    us_str_append_bytes(&out, fields->data, fields->length);
-    char *name = history_name(run, task);
-    run->store->ops->remember(run->store, name, out.data, out.length);
-    us_free(name);
-    us_str_finish(&out);
-}
-
-void history_touch(struct us_run *run, const struct task *task) {
-    struct history history;
-    history_recall(run, task, &history);
-    if (!history.bytes || !us_digest_equal(&history.plan_key, &task->plan_key)) {
-        struct us_str fields = {0};
-        struct us_error *error = plan_fields(run, task, &fields);
-        if (!error) {
-            history_remember(run, task, &fields, history.bytes ? history.seconds : 0);
+/* With history_lock held. */
+static void write_chunks(struct us_run *run) {
+    struct us_str name = {0}, bytes = {0};
+    for (uint32_t i = 0; i < run->graph->node_count; i++) {
+        for (struct history_chunk *chunk = run->nodes[i].history; chunk; chunk = chunk->next) {
+            if (!chunk->changed) {
+                continue;
+            }
+            us_str_clear(&name);
+            us_str_clear(&bytes);
+            chunk_name(run, i, chunk, &name);
+            us_str_append_bytes(&bytes, version, sizeof version);
+            us_str_append_bytes(&bytes, chunk->entries, chunk_size(run, i));
+            run->store->ops->remember(run->store, us_str_text(&name), bytes.data, bytes.length);
+            chunk->changed = false;
         }
-        us_error_free(error);
-        us_str_finish(&fields);
     }
-    history_finish(&history);
+    us_str_finish(&name);
+    us_str_finish(&bytes);
+}
+
+void history_write(struct us_run *run) {
+    pthread_mutex_lock(&run->history_lock);
+    write_chunks(run);
+    pthread_mutex_unlock(&run->history_lock);
+}
+
+void history_remember(struct us_run *run, const struct task *task, double seconds) {
+    enum { INTERVAL = 5 }; /* seconds; what is lost when a run is killed */
+    struct history_chunk *chunk;
+    pthread_mutex_lock(&run->history_lock);
+    struct entry *entry = entry_of(run, task, &chunk);
+    if (seconds > 0 || !entry->when || !us_digest_equal(&entry->plan_key, &task->plan_key)) {
+        const double known = seconds > 0 ? seconds : entry->seconds;
+        *entry = (struct entry){task->plan_key, (int64_t)time(NULL), known};
+        chunk->changed = true;
+    }
+    const double now = now_seconds();
+    if (now - run->history_written > INTERVAL) {
+        if (run->history_written > 0) {
+            write_chunks(run);
+        }
+        run->history_written = now;
+    }
+    pthread_mutex_unlock(&run->history_lock);
+}
+
+void history_finish(struct us_run *run) {
+    for (uint32_t i = 0; run->nodes && i < run->graph->node_count; i++) {
+        while (run->nodes[i].history) {
+            struct history_chunk *next = run->nodes[i].history->next;
+            us_free(run->nodes[i].history);
+            run->nodes[i].history = next;
+        }
+    }
 }
 
 static bool same(const char *a, size_t a_size, const char *b, size_t b_size) {
@@ -91,10 +146,10 @@ static bool same(const char *a, size_t a_size, const char *b, size_t b_size) {
 }
 
 /* The old value of a field (the `nth` of that name), or false. */
-static bool old_field(const struct history *history, const struct field *wanted, size_t nth,
+static bool old_field(const struct us_str *fields, const struct field *wanted, size_t nth,
                       struct field *found) {
     size_t at = 0;
-    while (next_field(history->fields, history->fields_size, &at, found)) {
+    while (next_field(fields->data, fields->length, &at, found)) {
         if (same(found->name, found->name_size, wanted->name, wanted->name_size) && nth-- == 0) {
             return true;
         }
@@ -111,17 +166,9 @@ static const struct task *changed_above(struct us_run *run, const struct input_r
         }
     }
     for (size_t i = 0; i < count; i++) {
-        struct task *above = &run->tasks[refs[i].task];
-        struct history history;
-        struct us_str fields = {0};
-        history_recall(run, above, &history);
-        struct us_error *error = plan_fields(run, above, &fields);
-        bool differs = !error && history.bytes &&
-                       !same(history.fields, history.fields_size, fields.data, fields.length);
-        us_error_free(error);
-        history_finish(&history);
-        us_str_finish(&fields);
-        if (differs) {
+        const struct task *above = &run->tasks[refs[i].task];
+        const struct history history = history_recall(run, above);
+        if (history.when && !us_digest_equal(&history.plan_key, &above->plan_key)) {
             return above;
         }
     }
@@ -177,8 +224,8 @@ static const char *describe(struct us_run *run, const struct task *task, const s
                            old ? old->value : "none", (int)now->value_size, now->value);
 }
 
-const char *first_difference(struct us_run *run, const struct task *task,
-                             const struct history *history, const struct us_str *fields) {
+const char *first_difference(struct us_run *run, const struct task *task, const struct us_str *past,
+                             const struct us_str *fields) {
     struct field now, old, before[32];
     size_t at = 0, seen = 0, source = 0;
     while (next_field(fields->data, fields->length, &at, &now)) {
@@ -186,7 +233,7 @@ const char *first_difference(struct us_run *run, const struct task *task,
         for (size_t i = 0; i < seen && i < 32; i++) {
             nth += same(before[i].name, before[i].name_size, now.name, now.name_size);
         }
-        bool there = old_field(history, &now, nth, &old);
+        bool there = old_field(past, &now, nth, &old);
         if (!there || !same(old.value, old.value_size, now.value, now.value_size)) {
             return describe(run, task, &now, there ? &old : NULL, source);
         }
@@ -195,7 +242,7 @@ const char *first_difference(struct us_run *run, const struct task *task,
         seen++;
     }
     at = 0;
-    while (next_field(history->fields, history->fields_size, &at, &old)) {
+    while (next_field(past->data, past->length, &at, &old)) {
         size_t found_at = 0;
         bool found = false;
         while (!found && next_field(fields->data, fields->length, &found_at, &now)) {
@@ -210,17 +257,23 @@ const char *first_difference(struct us_run *run, const struct task *task,
 }
 
 const char *why_miss(struct us_run *run, const struct task *task) {
-    struct history history;
-    struct us_str fields = {0};
-    history_recall(run, task, &history);
-    struct us_error *error = plan_fields(run, task, &fields);
-    const char *why = "no result yet";
-    if (!error && history.bytes) {
-        why = first_difference(run, task, &history, &fields);
-        why = why ? why : "its result is no longer in the cache";
+    const struct history history = history_recall(run, task);
+    if (!history.when) {
+        return "no result yet";
     }
-    us_error_free(error);
-    history_finish(&history);
+    if (us_digest_equal(&history.plan_key, &task->plan_key)) {
+        return "its result is no longer in the cache";
+    }
+    struct us_str past = {0}, fields = {0}, reason = {0};
+    const char *why = "it is not as it was when it last ran";
+    if (record_fields(run, &history.plan_key, &past, &reason)) {
+        struct us_error *error = plan_fields(run, task, &fields);
+        const char *difference = error ? NULL : first_difference(run, task, &past, &fields);
+        why = difference ? difference : why;
+        us_error_free(error);
+    }
+    us_str_finish(&past);
     us_str_finish(&fields);
+    us_str_finish(&reason);
     return why;
 }

@@ -6,20 +6,21 @@
 #include "runtime/base/mem.h"
 #include "runtime/exec/run_internal.h"
 
-static void add_field(struct us_str *fields, const char *name, const char *value, size_t size) {
-    uint32_t lengths[2] = {(uint32_t)strlen(name), (uint32_t)size};
+/* The field `prefix``name` with a text as its value. */
+static void add_bytes(struct us_str *fields, const char *prefix, const char *name,
+                      const char *value, size_t size) {
+    const size_t heads[2] = {strlen(prefix), strlen(name)};
+    const uint32_t lengths[2] = {(uint32_t)(heads[0] + heads[1]), (uint32_t)size};
     us_str_append_bytes(fields, &lengths[0], 4);
-    us_str_append_bytes(fields, name, lengths[0]);
+    us_str_append_bytes(fields, prefix, heads[0]);
+    us_str_append_bytes(fields, name, heads[1]);
     us_str_append_bytes(fields, &lengths[1], 4);
     us_str_append_bytes(fields, value, size);
 }
 
 static void add_text(struct us_str *fields, const char *prefix, const char *name,
                      const char *value) {
-    struct us_str full = {0};
-    us_str_printf(&full, "%s%s", prefix, name);
-    add_field(fields, us_str_text(&full), value, strlen(value));
-    us_str_finish(&full);
+    add_bytes(fields, prefix, name, value, strlen(value));
 }
 
 static bool next_bytes(const char *fields, size_t size, size_t *at, const char **bytes,
@@ -140,54 +141,85 @@ static void identity_of(const struct us_run *run, const struct input_ref *ref, b
 /* One value: its identity. Several: a hash over entries, frames (relative to the task's) and
  * identities, so that neither order nor grouping can be mistaken. */
 static void add_input(const struct us_run *run, const struct task *task, int port, bool plan,
-                      struct us_arena *arena, struct us_str *fields) {
+                      struct us_str *fields) {
     const struct us_node *node = task_node(run, task);
     const struct us_port *table = &node->type->inputs[port];
-    size_t count;
-    struct input_ref *refs = task_inputs(run, task, port, arena, &count);
-    struct us_hasher *hasher = us_hasher_create();
-    bool many = table->reach != US_THIS_FRAME || table->list || !node->type->per_frame;
-    for (size_t i = 0; i < count; i++) {
-        if (many) {
-            struct us_frame frame = run->tasks[refs[i].task].frame;
-            us_hasher_int(hasher, refs[i].entry);
-            us_hasher_int(hasher, frame.take - task->frame.take);
-            us_hasher_int(hasher, frame.number - task->frame.number);
+    const struct us_node_input *input = &node->inputs[port];
+    const bool many = table->reach != US_THIS_FRAME || table->list || !node->type->per_frame;
+    struct us_hasher hasher = {0};
+    size_t count = 0;
+    for (size_t i = 0; i < input->count; i++) {
+        uint32_t first;
+        const uint32_t span = task_span(run, input->links[i].node, task, port, &first);
+        for (uint32_t k = 0; k < span; k++) {
+            const struct input_ref ref = {first + k, input->links[i].port, (uint32_t)i};
+            const struct task *above = &run->tasks[ref.task];
+            if (many) {
+                us_hasher_int(&hasher, ref.entry);
+                us_hasher_int(&hasher, above->frame.take - task->frame.take);
+                us_hasher_int(&hasher, above->frame.number - task->frame.number);
+            }
+            if (node->type->keyed_by_names) {
+                us_hasher_string(&hasher, task_node(run, above)->name);
+            }
+            identity_of(run, &ref, plan, &hasher);
         }
-        if (node->type->keyed_by_names) {
-            us_hasher_string(hasher, task_node(run, &run->tasks[refs[i].task])->name);
-        }
-        identity_of(run, &refs[i], plan, hasher);
+        count += span;
     }
-    struct us_digest digest = us_hasher_finish(hasher);
-    us_hasher_destroy(hasher);
+    const struct us_digest digest = us_hasher_finish(&hasher);
+    us_hasher_reset(&hasher);
     char hex[US_DIGEST_HEX];
     add_text(fields, "input.", table->name, count ? us_digest_hex(&digest, hex) : "none");
+}
+
+static void add_type(struct us_str *fields, const struct us_node_type *type) {
+    struct us_str text = {0};
+    us_str_printf(&text, "%s version %u", type->name, type->version);
+    add_text(fields, "", "type", us_str_text(&text));
+    us_str_finish(&text);
+}
+
+void make_prefixes(struct us_run *run) {
+    for (uint32_t i = 0; i < run->graph->node_count; i++) {
+        const struct us_node *node = &run->graph->nodes[i];
+        struct node_tasks *tasks = &run->nodes[i];
+        if (node->animation_count == 0) {
+            add_type(&tasks->prefix, node->type);
+            add_params(&tasks->prefix, node, node->params, false);
+            tasks->prefix_digest = us_digest_of(tasks->prefix.data, tasks->prefix.length);
+        }
+    }
 }
 
 static struct us_error *make_fields(struct us_run *run, const struct task *task, bool plan,
                                     bool for_workspace, struct us_str *fields) {
     const struct us_node *node = task_node(run, task);
+    const struct us_str *prefix = &run->nodes[task->node].prefix;
+    const bool known = prefix->length && !for_workspace;
     struct us_arena arena = {0};
-    void *params = us_arena_alloc(&arena, node->type->params_size + 1);
-    if (node->type->params_size) {
-        us_node_params_at(node, task->frame, params);
+    const void *params = node->params;
+    if (node->animation_count) {
+        void *now = us_arena_alloc(&arena, node->type->params_size + 1);
+        us_node_params_at(node, task->frame, now);
+        params = now;
     }
-    struct us_str text = {0};
-    us_str_printf(&text, "%s version %u", node->type->name, node->type->version);
-    add_text(fields, "", "type", us_str_text(&text));
-    add_params(fields, node, params, for_workspace);
+    if (known) {
+        us_str_append_bytes(fields, prefix->data, prefix->length);
+    } else {
+        add_type(fields, node->type);
+        add_params(fields, node, params, for_workspace);
+    }
     bool by_frame = node->type->keyed_by_frame || (node->type->frames && !node->type->sources);
     if (node->type->per_frame && by_frame) {
-        us_str_clear(&text);
-        us_str_printf(&text, "%d:%d", task->frame.take, task->frame.number);
-        add_text(fields, "", "frame", us_str_text(&text));
+        char text[32];
+        const int length =
+            snprintf(text, sizeof text, "%d:%d", task->frame.take, task->frame.number);
+        add_bytes(fields, "", "frame", text, (size_t)length);
     }
     struct us_error *error = add_sources(run, task, params, fields);
     for (int port = 0; !error && port < us_port_count(node->type->inputs); port++) {
-        add_input(run, task, port, plan, &arena, fields);
+        add_input(run, task, port, plan, fields);
     }
-    us_str_finish(&text);
     us_arena_finish(&arena);
     return error;
 }
@@ -202,10 +234,10 @@ struct us_error *action_fields(struct us_run *run, const struct task *task, bool
 }
 
 struct us_digest key_of(const char *domain, const struct us_str *fields) {
-    struct us_hasher *hasher = us_hasher_create();
-    us_hasher_string(hasher, domain);
-    us_hasher_blob(hasher, fields->data, fields->length);
-    struct us_digest key = us_hasher_finish(hasher);
-    us_hasher_destroy(hasher);
+    struct us_hasher hasher = {0};
+    us_hasher_string(&hasher, domain);
+    us_hasher_blob(&hasher, fields->data, fields->length);
+    const struct us_digest key = us_hasher_finish(&hasher);
+    us_hasher_reset(&hasher);
     return key;
 }

@@ -3,10 +3,16 @@
 #include "runtime/base/mem.h"
 #include "runtime/exec/run_internal.h"
 
+static void mark(struct us_run *run, struct task *task) {
+    if (!task->needed) {
+        task->needed = true;
+        run->nodes[task->node].needed++;
+    }
+}
+
 static void mark_needed(struct us_run *run, struct task *task, void *context) {
-    (void)run;
     (void)context;
-    task->needed = true;
+    mark(run, task);
 }
 
 static struct us_error *mark_node(struct us_run *run, uint32_t index) {
@@ -20,14 +26,46 @@ static struct us_error *mark_node(struct us_run *run, uint32_t index) {
             struct us_frame any_take = {0, task->frame.number};
             wanted = us_frames_find(only, any_take) >= 0;
         }
-        task->needed |= wanted;
-        marked += wanted;
+        if (wanted) {
+            mark(run, task);
+            task->asked = true;
+            marked++;
+        }
     }
     if (!marked) {
         return us_fail(US_USAGE, "node '%s' has none of the frames asked for",
                        run->graph->nodes[index].name);
     }
     return NULL;
+}
+
+/* Marks what a node's tasks read. Where all of them are needed and frames agree, whole nodes. */
+static void mark_above(struct us_run *run, uint32_t index) {
+    const struct us_node *node = &run->graph->nodes[index];
+    const struct node_tasks *tasks = &run->nodes[index];
+    if (tasks->needed < tasks->count) {
+        for (uint32_t i = 0; i < tasks->count && tasks->needed; i++) {
+            if (run->tasks[tasks->first + i].needed) {
+                each_input(run, &run->tasks[tasks->first + i], mark_needed, NULL);
+            }
+        }
+        return;
+    }
+    for (int port = 0; port < us_port_count(node->type->inputs); port++) {
+        for (size_t k = 0; k < node->inputs[port].count; k++) {
+            const uint32_t above = node->inputs[port].links[k].node;
+            const struct node_tasks *read = &run->nodes[above];
+            const bool same = read->frames.items == tasks->frames.items || !node->type->per_frame ||
+                              !run->graph->nodes[above].type->per_frame ||
+                              node->type->inputs[port].reach == US_ALL_FRAMES;
+            for (uint32_t i = 0; i < read->count && same && read->needed < read->count; i++) {
+                mark(run, &run->tasks[read->first + i]);
+            }
+            for (uint32_t i = 0; i < tasks->count && !same; i++) {
+                each_input(run, &run->tasks[tasks->first + i], mark_needed, NULL);
+            }
+        }
+    }
 }
 
 static struct us_error *mark_targets(struct us_run *run) {
@@ -45,35 +83,33 @@ static struct us_error *mark_targets(struct us_run *run) {
     for (size_t i = 0; !options->targets && i < run->graph->output_count; i++) {
         US_TRY(mark_node(run, run->graph->outputs[i].node));
     }
-    for (uint32_t i = run->task_count; i-- > 0;) {
-        if (run->tasks[i].needed) {
-            each_input(run, &run->tasks[i], mark_needed, NULL);
-            run->plan_count++;
-        }
+    for (uint32_t i = (uint32_t)run->graph->node_count; i-- > 0;) {
+        mark_above(run, i);
+        run->plan_count += run->nodes[i].needed;
     }
     return NULL;
 }
 
 static struct us_error *make_plan_keys(struct us_run *run) {
     struct us_str fields = {0};
+    struct us_error *error = NULL;
+    make_prefixes(run);
     run->plan = us_arena_alloc(&run->arena, (run->plan_count + 1) * sizeof *run->plan);
     size_t count = 0;
-    for (uint32_t i = 0; i < run->task_count; i++) {
+    for (uint32_t i = 0; i < run->task_count && !error; i++) {
         struct task *task = &run->tasks[i];
         if (!task->needed) {
             continue;
         }
         us_str_clear(&fields);
-        struct us_error *error = plan_fields(run, task, &fields);
-        if (error) {
-            us_str_finish(&fields);
-            return error;
+        error = plan_fields(run, task, &fields);
+        if (!error) {
+            task->plan_key = key_of("understudy plan 1", &fields);
+            run->plan[count++] = i;
         }
-        task->plan_key = key_of("understudy plan 1", &fields);
-        run->plan[count++] = i;
     }
     us_str_finish(&fields);
-    return NULL;
+    return error;
 }
 
 void set_digests(struct us_run *run, struct task *task, const struct us_digest *digests) {
@@ -111,40 +147,9 @@ bool destination_stands(struct us_run *run, const struct task *task, const char 
     return stands;
 }
 
-static struct us_error *resolve(struct us_run *run, struct task *task);
-
-struct resolve_state {
-    struct us_error *error;
-    bool known; /* the digests of all inputs */
-};
-
-static void resolve_input(struct us_run *run, struct task *task, void *context) {
-    struct resolve_state *state = context;
-    if (!state->error) {
-        state->error = resolve(run, task);
-    }
-    state->known &= task->digests != NULL;
-}
-
-static void need_values(struct us_run *run, struct task *task, void *context);
-
-static struct us_error *decide_run(struct us_run *run, struct task *task, const char *why) {
-    if (task->run) {
-        return NULL;
-    }
-    task->run = true;
-    task->why = why;
-    struct resolve_state state = {NULL, true};
-    each_input(run, task, resolve_input, &state);
-    if (!state.error) {
-        each_input(run, task, need_values, &state);
-    }
-    return state.error;
-}
-
 static bool objects_there(struct us_run *run, const struct task *task) {
     int outputs = us_port_count(task_node(run, task)->type->outputs);
-    for (int i = 0; i < outputs && task_is_stored(run, task); i++) {
+    for (int i = 0; i < outputs && !task->unstored && task_is_stored(run, task); i++) {
         if (!run->store->ops->has_object(run->store, &task->digests[i])) {
             return false;
         }
@@ -152,20 +157,8 @@ static bool objects_there(struct us_run *run, const struct task *task) {
     return true;
 }
 
-/* A task that runs needs what it reads at hand: in the cache, or made again. */
-static void need_values(struct us_run *run, struct task *task, void *context) {
-    struct resolve_state *state = context;
-    if (state->error || task->run || !task->digests || objects_there(run, task)) {
-        return;
-    }
-    if (task_node(run, task)->type->volatile_result) {
-        task->forced = true;
-    }
-    state->error = decide_run(run, task, "its result is no longer in the cache");
-}
-
 static bool forced_witness(const struct us_run *run, const struct record *record) {
-    for (size_t w = 0; w < record->witness_count; w++) {
+    for (size_t w = 0; w < record->witness_count && run->forced_count; w++) {
         for (size_t i = 0; i < run->plan_count; i++) {
             const struct task *task = &run->tasks[run->plan[i]];
             if (task->forced && us_digest_equal(&task->plan_key, &record->witnesses[w].plan_key)) {
@@ -190,6 +183,7 @@ static struct us_error *find_by_plan_key(struct us_run *run, struct task *task, 
     }
     if (*found) {
         set_digests(run, task, record.outputs);
+        task->unstored = record.unstored;
     }
     return NULL;
 }
@@ -210,38 +204,136 @@ static struct us_error *find_by_action_key(struct us_run *run, struct task *task
     us_str_finish(&fields);
     if (!error && *found) {
         set_digests(run, task, record.outputs);
+        task->unstored = record.unstored;
         task->alias = true;
     }
     return error;
 }
 
-static struct us_error *resolve(struct us_run *run, struct task *task) {
-    if (task->resolved) {
-        return NULL;
-    }
+/* The plan is made in passes over the tasks in their order, in which inputs come first:
+ *
+ *     ask      backwards: is there a record under the plan key? If not, its inputs are asked
+ *     decide   forwards: what was asked and not found: under its action key, else it runs
+ *     feed     backwards: what a running task reads must be at hand, else that runs, too
+ *
+ * and again while feeding asks for more. */
+struct passes {
+    struct us_error *error;
+    bool known; /* the digests of all inputs */
+    bool again;
+};
+
+static void ask(struct us_run *run, struct task *task, void *context) {
+    (void)run;
+    (void)context;
+    task->asked = true;
+}
+
+static void decide_run(struct task *task, const char *why) {
     task->resolved = true;
+    task->run = true;
+    task->why = why;
+}
+
+/* Looks the plan key up; what is found is decided. */
+static struct us_error *look(struct us_run *run, struct task *task) {
     bool found;
-    US_TRY(find_by_plan_key(run, task, &found));
-    struct resolve_state state = {NULL, true};
-    if (!found) {
-        each_input(run, task, resolve_input, &state);
-        US_TRY(state.error);
-        if (state.known) {
-            US_TRY(find_by_action_key(run, task, &found));
-        }
-    }
     const char *why = NULL;
+    task->asked = task->looked = true;
+    US_TRY(find_by_plan_key(run, task, &found));
+    if (!found) {
+        each_input(run, task, ask, NULL);
+    } else if (destination_stands(run, task, &why)) {
+        task->resolved = true;
+    } else {
+        decide_run(task, why);
+    }
+    return NULL;
+}
+
+static void is_known(struct us_run *run, struct task *task, void *context) {
+    (void)run;
+    ((struct passes *)context)->known &= task->digests != NULL;
+}
+
+static struct us_error *decide(struct us_run *run, struct task *task) {
+    struct passes state = {.known = true};
+    bool found = false;
+    const char *why = NULL;
+    each_input(run, task, is_known, &state);
+    if (state.known) {
+        US_TRY(find_by_action_key(run, task, &found));
+    }
     if (!found) {
         why = task->forced ? "its result is no longer in the cache" : why_miss(run, task);
         task->maybe = !state.known && us_str_starts(why, "input ");
-        return decide_run(run, task, why);
+        decide_run(task, why);
+    } else if (destination_stands(run, task, &why)) {
+        task->resolved = true;
+    } else {
+        decide_run(task, why);
     }
-    return destination_stands(run, task, &why) ? NULL : decide_run(run, task, why);
+    return NULL;
 }
 
+static void feed(struct us_run *run, struct task *task, void *context) {
+    struct passes *state = context;
+    if (!state->error && !task->looked) {
+        state->error = look(run, task);
+    }
+    if (state->error || !task->resolved) {
+        state->known = false;
+        return;
+    }
+    if (task->run || !task->digests || objects_there(run, task)) {
+        return;
+    }
+    if (task_node(run, task)->type->volatile_result) {
+        task->forced = true;
+        run->forced_count++;
+    }
+    decide_run(task, "its result is no longer in the cache");
+}
+
+static struct us_error *feed_all(struct us_run *run, bool *again) {
+    *again = false;
+    for (size_t i = run->plan_count; i-- > 0;) {
+        struct task *task = &run->tasks[run->plan[i]];
+        if (!task->run || task->fed) {
+            continue;
+        }
+        struct passes state = {.known = true};
+        each_input(run, task, feed, &state);
+        US_TRY(state.error);
+        task->fed = state.known;
+        *again |= !state.known;
+    }
+    return NULL;
+}
+
+static struct us_error *resolve_all(struct us_run *run) {
+    for (bool again = true; again;) {
+        for (size_t i = run->plan_count; i-- > 0;) {
+            struct task *task = &run->tasks[run->plan[i]];
+            if (task->asked && !task->looked) {
+                US_TRY(look(run, task));
+            }
+        }
+        for (size_t i = 0; i < run->plan_count; i++) {
+            struct task *task = &run->tasks[run->plan[i]];
+            if (task->asked && !task->resolved) {
+                US_TRY(decide(run, task));
+            }
+        }
+        US_TRY(feed_all(run, &again));
+    }
+    return NULL;
+}
+
+/* A volatile result that must be made anew changes what is found below it: all is decided again. */
 static bool forget_forced(struct us_run *run) {
     bool again = false;
-    for (size_t i = 0; i < run->plan_count; i++) {
+    for (size_t i = 0; i < run->plan_count && run->forced_count; i++) {
         const struct task *task = &run->tasks[run->plan[i]];
         again |= task->forced && task->digests;
     }
@@ -249,31 +341,11 @@ static bool forget_forced(struct us_run *run) {
         struct task *task = &run->tasks[run->plan[i]];
         us_free(task->digests);
         task->digests = NULL;
-        task->resolved = task->run = task->maybe = task->alias = false;
+        task->looked = task->resolved = task->fed = task->run = task->maybe = false;
+        task->alias = task->unstored = false;
         task->why = NULL;
     }
     return again;
-}
-
-static struct us_error *resolve_targets(struct us_run *run) {
-    for (size_t i = 0; i < run->graph->output_count && !run->options.targets; i++) {
-        const struct node_tasks *tasks = &run->nodes[run->graph->outputs[i].node];
-        for (uint32_t k = 0; k < tasks->count; k++) {
-            if (run->tasks[tasks->first + k].needed) {
-                US_TRY(resolve(run, &run->tasks[tasks->first + k]));
-            }
-        }
-    }
-    for (size_t i = 0; i < run->options.target_count; i++) {
-        const struct us_node *node = us_graph_find(run->graph, run->options.targets[i]);
-        const struct node_tasks *tasks = &run->nodes[node - run->graph->nodes];
-        for (uint32_t k = 0; k < tasks->count; k++) {
-            if (run->tasks[tasks->first + k].needed) {
-                US_TRY(resolve(run, &run->tasks[tasks->first + k]));
-            }
-        }
-    }
-    return NULL;
 }
 
 struct us_error *make_plan(struct us_run *run) {
@@ -281,15 +353,12 @@ struct us_error *make_plan(struct us_run *run) {
     US_TRY(make_plan_keys(run));
     US_TRY(check_destinations(run));
     do {
-        US_TRY(resolve_targets(run));
+        US_TRY(resolve_all(run));
     } while (forget_forced(run));
     for (size_t i = 0; i < run->plan_count; i++) {
         struct task *task = &run->tasks[run->plan[i]];
-        struct history history;
         if (task->run) {
-            history_recall(run, task, &history);
-            task->seconds = (float)history.seconds;
-            history_finish(&history);
+            task->seconds = (float)history_recall(run, task).seconds;
         }
     }
     return NULL;

@@ -3,9 +3,18 @@
 #include "runtime/base/mem.h"
 #include "runtime/exec/run_internal.h"
 
-/* A record's bytes: magic, counts, digests, witnesses, seconds, then the key's fields for explain.
+/* A record's bytes: magic, counts, flags, seconds, outputs with sizes, witnesses; then, for
+ * explain, why the task ran (length and text), the object that holds the fields' beginning, which
+ * many records share, and the rest of the fields. Numbers as the machine has them: little-endian.
  */
-static const char magic[8] = "usrec01\n";
+static const char magic[8] = "usrec02\n";
+enum { UNSTORED = 1 };
+
+struct head {
+    char magic[8];
+    uint32_t output_count, witness_count, flags, why_size;
+    double seconds, remake_seconds;
+};
 
 struct reader {
     const uint8_t *bytes;
@@ -16,26 +25,33 @@ static bool take(struct reader *reader, void *to, size_t size) {
     if (reader->left < size) {
         return false;
     }
-    memcpy(to, reader->bytes, size);
+    if (size) {
+        memcpy(to, reader->bytes, size);
+    }
     reader->bytes += size;
     reader->left -= size;
     return true;
 }
 
-static bool parse(const uint8_t *bytes, size_t size, size_t outputs, struct record *record) {
-    struct reader reader = {bytes, size};
-    char head[8];
-    uint32_t counts[2];
-    if (!take(&reader, head, 8) || memcmp(head, magic, 8) != 0 ||
-        !take(&reader, counts, sizeof counts) || counts[0] != outputs || counts[0] > MAX_OUTPUTS ||
-        counts[1] > MAX_WITNESSES) {
+static bool parse_results(struct reader *reader, struct head *head, struct record *record) {
+    if (!take(reader, head, sizeof *head) || memcmp(head->magic, magic, sizeof magic) != 0 ||
+        head->output_count > MAX_OUTPUTS || head->witness_count > MAX_WITNESSES) {
         return false;
     }
-    record->output_count = counts[0];
-    record->witness_count = counts[1];
-    return take(&reader, record->outputs, counts[0] * sizeof *record->outputs) &&
-           take(&reader, record->witnesses, counts[1] * sizeof *record->witnesses) &&
-           take(&reader, &record->seconds, sizeof record->seconds);
+    record->output_count = head->output_count;
+    record->witness_count = head->witness_count;
+    record->seconds = head->seconds;
+    record->remake_seconds = head->remake_seconds;
+    record->unstored = head->flags & UNSTORED;
+    return take(reader, record->outputs, head->output_count * sizeof *record->outputs) &&
+           take(reader, record->sizes, head->output_count * sizeof *record->sizes) &&
+           take(reader, record->witnesses, head->witness_count * sizeof *record->witnesses);
+}
+
+bool parse_record(const uint8_t *bytes, size_t size, size_t outputs, struct record *record) {
+    struct reader reader = {bytes, size};
+    struct head head;
+    return parse_results(&reader, &head, record) && record->output_count == outputs;
 }
 
 struct us_error *load_record(struct us_run *run, const struct us_digest *key, size_t outputs,
@@ -43,27 +59,117 @@ struct us_error *load_record(struct us_run *run, const struct us_digest *key, si
     uint8_t *bytes;
     size_t size;
     US_TRY(run->store->ops->find_record(run->store, key, &bytes, &size));
-    *found = bytes && parse(bytes, size, outputs, record);
+    *found = bytes && parse_record(bytes, size, outputs, record);
     us_free(bytes);
     return NULL;
 }
 
-struct us_error *store_record(struct us_run *run, const struct us_digest *key,
-                              const struct record *record, const struct us_str *fields, bool *won) {
-    struct us_str out = {0};
-    uint32_t counts[2] = {(uint32_t)record->output_count, (uint32_t)record->witness_count};
-    us_str_append_bytes(&out, magic, sizeof magic);
-    us_str_append_bytes(&out, counts, sizeof counts);
-    us_str_append_bytes(&out, record->outputs, record->output_count * sizeof *record->outputs);
-    us_str_append_bytes(&out, record->witnesses, record->witness_count * sizeof *record->witnesses);
-    us_str_append_bytes(&out, &record->seconds, sizeof record->seconds);
-    if (fields) {
-        us_str_append_bytes(&out, fields->data, fields->length);
+/* The fields' beginning is an object of its own, put once a node and run. */
+static struct us_error *put_prefix(struct us_run *run, const struct task *task,
+                                   const struct us_str *fields, struct us_digest *digest,
+                                   size_t *size) {
+    struct node_tasks *tasks = &run->nodes[task->node];
+    *size = tasks->prefix.length;
+    *digest = tasks->prefix_digest;
+    if (!*size || *size > fields->length || memcmp(fields->data, tasks->prefix.data, *size) != 0) {
+        *size = 0;
+        *digest = (struct us_digest){0};
+        return NULL;
     }
+    if (!atomic_load_explicit(&tasks->prefix_stored, memory_order_relaxed)) {
+        US_TRY(run->store->ops->put_object(run->store, digest, tasks->prefix.data, *size));
+        atomic_store_explicit(&tasks->prefix_stored, true, memory_order_relaxed);
+    }
+    return NULL;
+}
+
+static struct us_record_note note_of(const struct us_run *run, const struct task *task,
+                                     const struct record *record) {
+    struct us_record_note note = {.type = task_node(run, task)->type->name,
+                                  .show = run->graph->show,
+                                  .seconds = record->remake_seconds};
+    if (task_is_stored(run, task) && !record->unstored) {
+        note.objects = record->outputs;
+        note.sizes = record->sizes;
+        note.object_count = record->output_count;
+    }
+    return note;
+}
+
+struct us_error *store_record(struct us_run *run, const struct task *task,
+                              const struct us_digest *key, const struct record *record,
+                              const struct us_str *fields, bool *won) {
+    const char *why = fields && task->why ? task->why : "";
+    struct head head = {.output_count = (uint32_t)record->output_count,
+                        .witness_count = (uint32_t)record->witness_count,
+                        .flags = record->unstored ? UNSTORED : 0,
+                        .why_size = (uint32_t)strlen(why),
+                        .seconds = record->seconds,
+                        .remake_seconds = record->remake_seconds};
+    memcpy(head.magic, magic, sizeof magic);
+    struct us_digest prefix;
+    size_t shared = 0;
+    if (fields) {
+        US_TRY(put_prefix(run, task, fields, &prefix, &shared));
+    }
+    struct us_str out = {0};
+    us_str_append_bytes(&out, &head, sizeof head);
+    us_str_append_bytes(&out, record->outputs, record->output_count * sizeof *record->outputs);
+    us_str_append_bytes(&out, record->sizes, record->output_count * sizeof *record->sizes);
+    us_str_append_bytes(&out, record->witnesses, record->witness_count * sizeof *record->witnesses);
+    us_str_append(&out, why);
+    if (fields) {
+        us_str_append_bytes(&out, &prefix, sizeof prefix);
+        us_str_append_bytes(&out, fields->data + shared, fields->length - shared);
+    }
+    const struct us_record_note note = note_of(run, task, record);
     struct us_error *error =
-        run->store->ops->put_record(run->store, key, NULL, out.data, out.length, won);
+        run->store->ops->put_record(run->store, key, &note, out.data, out.length, won);
     us_str_finish(&out);
     return error;
+}
+
+/* Puts the shared beginning in; false when it is no longer there. */
+static bool read_prefix(struct us_run *run, const struct us_digest *digest, struct us_str *fields) {
+    uint8_t *bytes = NULL;
+    size_t size = 0;
+    if (us_digest_is_zero(digest)) {
+        return true;
+    }
+    struct us_error *error = run->store->ops->get_object(run->store, digest, &bytes, &size);
+    us_error_free(error);
+    if (!error && bytes) {
+        us_str_append_bytes(fields, bytes, size);
+    }
+    us_free(error ? NULL : bytes);
+    return !error && bytes;
+}
+
+bool record_fields(struct us_run *run, const struct us_digest *key, struct us_str *fields,
+                   struct us_str *why) {
+    uint8_t *bytes = NULL;
+    size_t size = 0;
+    struct us_error *error = run->store->ops->find_record(run->store, key, &bytes, &size);
+    if (error || !bytes) {
+        us_error_free(error);
+        return false;
+    }
+    struct reader reader = {bytes, size};
+    struct head head;
+    struct record record;
+    struct us_digest prefix;
+    bool fine = parse_results(&reader, &head, &record) && reader.left >= head.why_size;
+    if (fine) {
+        us_str_append_bytes(why, reader.bytes, head.why_size);
+        reader.bytes += head.why_size;
+        reader.left -= head.why_size;
+        fine = take(&reader, &prefix, sizeof prefix) && read_prefix(run, &prefix, fields);
+    }
+    if (fine) {
+        us_str_append_bytes(fields, reader.bytes, reader.left);
+    }
+    us_free(bytes);
+    return fine;
 }
 
 static void add_witness(struct us_run *run, struct task *task, void *context) {
@@ -101,11 +207,14 @@ struct us_error *witnesses_stand(struct us_run *run, const struct record *record
     *stand = true;
     for (size_t i = 0; i < record->witness_count && *stand; i++) {
         const struct witness *witness = &record->witnesses[i];
+        struct record now;
         uint8_t *bytes;
         size_t size;
         US_TRY(run->store->ops->find_record(run->store, &witness->plan_key, &bytes, &size));
-        *stand = bytes && size >= 32 && memcmp(bytes, magic, 8) == 0 &&
-                 memcmp(bytes + 16, witness->digest.bytes, 16) == 0;
+        struct reader reader = {bytes, size};
+        struct head head;
+        *stand = bytes && parse_results(&reader, &head, &now) && now.output_count &&
+                 us_digest_equal(&now.outputs[0], &witness->digest);
         us_free(bytes);
     }
     return NULL;

@@ -35,6 +35,7 @@ struct us_error *us_run_create(struct us_graph *graph, struct us_store *store,
     run->options = *options;
     pthread_mutex_init(&run->lock, NULL);
     pthread_mutex_init(&run->event_lock, NULL);
+    pthread_mutex_init(&run->history_lock, NULL);
     pthread_cond_init(&run->changed, NULL);
     set_limits(run);
     char *full = realpath(graph->path, NULL);
@@ -62,8 +63,12 @@ void us_run_destroy(struct us_run *run) {
     if (run->tasks) {
         drop_values(run);
     }
+    history_finish(run);
     for (size_t i = 0; run->nodes && i < run->graph->node_count; i++) {
-        us_frames_finish(&run->nodes[i].frames);
+        if (run->nodes[i].owns_frames) {
+            us_frames_finish(&run->nodes[i].frames);
+        }
+        us_str_finish(&run->nodes[i].prefix);
     }
     us_free(run->tasks);
     us_free(run->ready.items);
@@ -73,6 +78,7 @@ void us_run_destroy(struct us_run *run) {
     us_error_free(run->refusal);
     pthread_mutex_destroy(&run->lock);
     pthread_mutex_destroy(&run->event_lock);
+    pthread_mutex_destroy(&run->history_lock);
     pthread_cond_destroy(&run->changed);
     us_arena_finish(&run->arena);
     us_free(run);
@@ -103,6 +109,7 @@ struct us_error *us_run_execute(struct us_run *run, struct us_summary *summary) 
     warn_of_memory(run);
     double begun = now_seconds();
     struct us_error *error = schedule_run(run);
+    history_write(run);
     run->summary.seconds = now_seconds() - begun;
     *summary = run->summary;
     return error;
@@ -122,7 +129,7 @@ void send_event(struct us_run *run, const struct task *task, struct us_event *ev
         event->node = task_node(run, task);
         event->frame = task->frame;
         event->per_frame = event->node->type->per_frame;
-        event->label = task_label(run, task, &arena);
+        event->label = event->count ? event->node->name : task_label(run, task, &arena);
     }
     run->options.event(run->options.context, event);
     us_arena_finish(&arena);

@@ -27,21 +27,35 @@ struct task {
     uint32_t waiting;          /* inputs that still have to run (lock) */
     float seconds;             /* from history; 0: unknown */
     uint8_t state;             /* enum us_task_state (lock) */
-    bool needed;               /* in the closure of the targets */
-    bool resolved;             /* the plan has decided about it */
-    bool run;                  /* decided: runs, or may run */
-    bool maybe;                /* only if something above really changes */
+    bool needed : 1;           /* in the closure of the targets */
+    bool asked : 1;            /* the plan wants to know what it comes to */
+    bool looked : 1;           /* its plan key was looked up */
+    bool resolved : 1;         /* the plan has decided about it */
+    bool fed : 1;              /* it runs, and what it reads was seen to */
+    bool run : 1;              /* decided: runs, or may run */
+    bool maybe : 1;            /* only if something above really changes */
     bool forced;               /* volatile and gone: made anew, with everything below it */
     bool alias;                /* found by action key: its plan key wants a record too */
+    bool unstored;             /* its results were not worth an object: made again when wanted */
     bool busy;                 /* a thread is loading or remaking its values (lock) */
 };
 
+struct history_chunk;
+
 struct node_tasks {
-    uint32_t first, count;
-    struct us_frames frames; /* of a per-frame node */
-    double priority;         /* seconds to the end of the longest path below */
-    bool volatile_above;     /* it, or a node above, is volatile */
-    size_t host_bytes;       /* that a task takes, once memory is planned; 0: little */
+    uint32_t first, count, needed;
+    struct us_frames frames; /* of a per-frame node; those with the same frames share the items */
+    bool owns_frames;
+    struct us_str
+        prefix; /* the fields that all its tasks begin with; empty: not the same for all */
+    struct us_digest prefix_digest;
+    _Atomic bool prefix_stored;
+    uint32_t *consumers; /* nodes that read it, ascending, each once */
+    uint32_t consumer_count;
+    struct history_chunk *history; /* read so far (history_lock) */
+    double priority;               /* seconds to the end of the longest path below */
+    bool volatile_above;           /* it, or a node above, is volatile */
+    size_t host_bytes;             /* that a task takes, once memory is planned; 0: little */
 };
 
 /* One input value of a task. */
@@ -84,6 +98,7 @@ struct us_run {
     uint32_t task_count;
     uint32_t *plan; /* needed tasks, in order */
     size_t plan_count;
+    size_t forced_count;
     const char *identity;              /* the graph file's full path, which names its history */
     struct us_memory_use *memory_uses; /* once `memory_known` */
     size_t memory_use_count, memory_use_capacity;
@@ -106,6 +121,8 @@ struct us_run {
     atomic_bool stopping;             /* a node failed and keep_going is off, or cancelled */
 
     pthread_mutex_t event_lock;
+    pthread_mutex_t history_lock;
+    double history_written; /* when (history_lock) */
 };
 
 /* A task while it runs; made by execute_task, handed to the node. */
@@ -133,6 +150,9 @@ const struct us_node *task_node(const struct us_run *run, const struct task *tas
 /* True when the task's results are objects of the cache: not for readers (read again), writers
  * (their file is the result) and `cache: drop` (made again when wanted). */
 bool task_is_stored(const struct us_run *run, const struct task *task);
+/* The tasks of node `above` that `task` reads through `port`: [*first, *first + the result). */
+uint32_t task_span(const struct us_run *run, uint32_t above, const struct task *task, int port,
+                   uint32_t *first);
 /* Inputs at one port, in order; the array is in `arena`. */
 struct input_ref *task_inputs(const struct us_run *run, const struct task *task, int port,
                               struct us_arena *arena, size_t *count);
@@ -150,6 +170,8 @@ struct us_error *task_error(const struct us_run *run, const struct task *task,
                             struct us_error *error) US_NODISCARD;
 
 /* -- key.c: identity */
+/* Before any fields are made: what is the same for all tasks of a node. */
+void make_prefixes(struct us_run *run);
 /* The parts of a key: name and value texts, each with a 4-byte length, in order. */
 struct us_error *plan_fields(struct us_run *run, const struct task *task,
                              struct us_str *fields) US_NODISCARD;
@@ -172,16 +194,25 @@ struct witness {
 struct record {
     size_t output_count;
     struct us_digest outputs[MAX_OUTPUTS];
+    uint64_t sizes[MAX_OUTPUTS]; /* of the objects; 0: not known */
     size_t witness_count;
     struct witness witnesses[MAX_WITNESSES];
     double seconds;
+    double remake_seconds; /* with what is above and not stored */
+    bool unstored;         /* its outputs are no objects */
 };
 
+/* False when the bytes are no record of a task with so many outputs. */
+bool parse_record(const uint8_t *bytes, size_t size, size_t outputs, struct record *record);
 struct us_error *load_record(struct us_run *run, const struct us_digest *key, size_t outputs,
                              struct record *record, bool *found) US_NODISCARD;
-struct us_error *store_record(struct us_run *run, const struct us_digest *key,
-                              const struct record *record, const struct us_str *fields,
-                              bool *won) US_NODISCARD;
+/* `fields`: the key's, for explain, or NULL. */
+struct us_error *store_record(struct us_run *run, const struct task *task,
+                              const struct us_digest *key, const struct record *record,
+                              const struct us_str *fields, bool *won) US_NODISCARD;
+/* The fields and the reason that a record under a plan key keeps; false when there is none. */
+bool record_fields(struct us_run *run, const struct us_digest *key, struct us_str *fields,
+                   struct us_str *why);
 /* Fills in the volatile results above the task, with their digests now. */
 void collect_witnesses(struct us_run *run, const struct task *task, struct record *record);
 struct us_error *witnesses_stand(struct us_run *run, const struct record *record,
@@ -189,31 +220,28 @@ struct us_error *witnesses_stand(struct us_run *run, const struct record *record
 
 /* -- history.c: what is remembered about the last result of node@frame (in the index) */
 struct history {
-    uint8_t *bytes; /* us_malloc'ed; NULL when there is none */
-    double seconds;
-    int64_t when; /* seconds since 1970 */
-    struct us_digest plan_key;
-    const char *why, *fields;
-    size_t why_size, fields_size;
+    struct us_digest plan_key; /* its record has the fields */
+    int64_t when;              /* seconds since 1970; 0: nothing is remembered */
+    double seconds;            /* that making it took; 0: not known */
 };
-void history_recall(struct us_run *run, const struct task *task, struct history *history);
-void history_finish(struct history *history);
-void history_remember(struct us_run *run, const struct task *task, const struct us_str *fields,
-                      double seconds);
-/* Makes the state that was found cached the last one remembered, so that the next difference is
- * told from it. */
-void history_touch(struct us_run *run, const struct task *task);
+struct history history_recall(struct us_run *run, const struct task *task);
+/* `seconds` 0 keeps what was known. Written in batches: history_write ends one. */
+void history_remember(struct us_run *run, const struct task *task, double seconds);
+void history_write(struct us_run *run);
+void history_finish(struct us_run *run);
 /* A sentence on why the record of a task cannot serve; in the arena. */
 const char *why_miss(struct us_run *run, const struct task *task);
 /* The first difference between a history and the plan fields now, one clause in the arena; NULL
  * when there is none. */
-const char *first_difference(struct us_run *run, const struct task *task,
-                             const struct history *history, const struct us_str *fields);
+const char *first_difference(struct us_run *run, const struct task *task, const struct us_str *old,
+                             const struct us_str *fields);
 
 /* -- plan.c */
 struct us_error *make_plan(struct us_run *run) US_NODISCARD;
 /* True when the file of a `writes` task is there with the content its digest says. */
 bool destination_stands(struct us_run *run, const struct task *task, const char **why);
+/* Tells of the tasks that the plan found cached, node by node, and counts them. */
+struct us_error *announce_cached(struct us_run *run) US_NODISCARD;
 /* The file a `writes` task makes; us_malloc'ed. */
 char *task_destination(const struct us_run *run, const struct task *task);
 /* Fails when two tasks write one path, or one writes what another reads. */

@@ -76,20 +76,8 @@ static void set_priorities(struct us_run *run) {
     }
 }
 
-static struct us_error *start_cached(struct us_run *run, struct task *task) {
-    if (task->alias) {
-        US_TRY(alias_task(run, task));
-    } else {
-        history_touch(run, task);
-    }
-    task_move(task, US_TASK_CACHED);
-    run->summary.cached++;
-    struct us_event event = {.kind = US_EVENT_CACHED};
-    send_event(run, task, &event);
-    return NULL;
-}
-
 static struct us_error *start(struct us_run *run) {
+    US_TRY(announce_cached(run));
     set_priorities(run);
     run->ready.items = us_malloc((run->plan_count + 1) * sizeof *run->ready.items);
     run->device_ready.items = us_malloc((run->plan_count + 1) * sizeof *run->ready.items);
@@ -97,7 +85,7 @@ static struct us_error *start(struct us_run *run) {
     for (size_t i = 0; i < run->plan_count; i++) {
         struct task *task = &run->tasks[run->plan[i]];
         if (!task->run) {
-            US_TRY(start_cached(run, task));
+            task_move(task, US_TASK_CACHED);
             continue;
         }
         task->waiting = 0;

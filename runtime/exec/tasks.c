@@ -46,8 +46,8 @@ static struct us_error *frames_differ(const struct us_node *node, const char *a_
 }
 
 static bool same_frames(const struct us_frames *a, const struct us_frames *b) {
-    if (a->count != b->count) {
-        return false;
+    if (a->count != b->count || a->items == b->items) {
+        return a->count == b->count;
     }
     for (size_t i = 0; i < a->count; i++) {
         if (us_frame_compare(a->items[i], b->items[i]) != 0) {
@@ -81,7 +81,7 @@ static struct us_error *frames_of_inputs(struct us_run *run, const struct us_nod
         return node_error(node, us_error_hint(us_fail(US_GRAPH, "no input of it has frames"),
                                               "connect a node that works frame by frame"));
     }
-    us_frames_copy(found, frames);
+    *frames = *found;
     return NULL;
 }
 
@@ -93,6 +93,7 @@ static struct us_error *frames_of_node(struct us_run *run, uint32_t index) {
         return NULL;
     }
     if (node->type->frames) {
+        tasks->owns_frames = true;
         struct us_error *error = node->type->frames(node->params, &tasks->frames);
         if (error) {
             return node_error(node, error);
@@ -116,6 +117,33 @@ static bool has_volatile_above(const struct us_run *run, const struct us_node *n
         }
     }
     return is;
+}
+
+/* Fills in who reads a node's results. */
+static void find_consumers(struct us_run *run) {
+    const struct us_graph *graph = run->graph;
+    for (uint32_t pass = 0; pass < 2; pass++) {
+        for (uint32_t i = 0; i < graph->node_count; i++) {
+            const struct us_node *node = &graph->nodes[i];
+            for (int port = 0; port < us_port_count(node->type->inputs); port++) {
+                for (size_t k = 0; k < node->inputs[port].count; k++) {
+                    struct node_tasks *above = &run->nodes[node->inputs[port].links[k].node];
+                    if (!pass) {
+                        above->consumer_count++; /* too many, where it is read twice */
+                    } else if (!above->consumer_count ||
+                               above->consumers[above->consumer_count - 1] != i) {
+                        above->consumers[above->consumer_count++] = i;
+                    }
+                }
+            }
+        }
+        for (uint32_t i = 0; !pass && i < graph->node_count; i++) {
+            struct node_tasks *tasks = &run->nodes[i];
+            tasks->consumers =
+                us_arena_alloc(&run->arena, (tasks->consumer_count + 1) * sizeof(uint32_t));
+            tasks->consumer_count = 0;
+        }
+    }
 }
 
 struct us_error *build_tasks(struct us_run *run) {
@@ -143,6 +171,7 @@ struct us_error *build_tasks(struct us_run *run) {
             }
         }
     }
+    find_consumers(run);
     return NULL;
 }
 
@@ -154,9 +183,16 @@ static void window_of(const struct us_node *node, int port, int *before, int *af
     }
 }
 
-/* The tasks of node `above` that `task` reads through `port`: [*first, *first + count). */
-static uint32_t span_above(const struct us_run *run, uint32_t above, const struct task *task,
-                           int port, uint32_t *first) {
+/* Where a task's frame stands among those of another node: at once where both have the same. */
+static ptrdiff_t place_above(const struct us_run *run, const struct node_tasks *above,
+                             const struct task *task) {
+    const struct node_tasks *own = &run->nodes[task->node];
+    return above->frames.items == own->frames.items ? task - &run->tasks[own->first]
+                                                    : us_frames_find(&above->frames, task->frame);
+}
+
+uint32_t task_span(const struct us_run *run, uint32_t above, const struct task *task, int port,
+                   uint32_t *first) {
     const struct us_node *node = task_node(run, task);
     const struct node_tasks *tasks = &run->nodes[above];
     *first = tasks->first;
@@ -164,7 +200,7 @@ static uint32_t span_above(const struct us_run *run, uint32_t above, const struc
         node->type->inputs[port].reach == US_ALL_FRAMES) {
         return tasks->count;
     }
-    ptrdiff_t at = us_frames_find(&tasks->frames, task->frame);
+    ptrdiff_t at = place_above(run, tasks, task);
     if (at < 0) {
         return 0;
     }
@@ -189,12 +225,12 @@ struct input_ref *task_inputs(const struct us_run *run, const struct task *task,
     uint32_t first;
     size_t total = 0;
     for (size_t i = 0; i < input->count; i++) {
-        total += span_above(run, input->links[i].node, task, port, &first);
+        total += task_span(run, input->links[i].node, task, port, &first);
     }
     struct input_ref *refs = us_arena_alloc(arena, (total + 1) * sizeof *refs);
     size_t filled = 0;
     for (size_t i = 0; i < input->count; i++) {
-        uint32_t span = span_above(run, input->links[i].node, task, port, &first);
+        uint32_t span = task_span(run, input->links[i].node, task, port, &first);
         for (uint32_t k = 0; k < span; k++) {
             refs[filled++] = (struct input_ref){first + k, input->links[i].port, (uint32_t)i};
         }
@@ -209,7 +245,7 @@ void each_input(struct us_run *run, const struct task *task, task_visitor *visit
         const struct us_node_input *input = &node->inputs[port];
         for (size_t i = 0; i < input->count; i++) {
             uint32_t first;
-            uint32_t span = span_above(run, input->links[i].node, task, port, &first);
+            uint32_t span = task_span(run, input->links[i].node, task, port, &first);
             for (uint32_t k = 0; k < span; k++) {
                 visit(run, &run->tasks[first + k], context);
             }
@@ -228,7 +264,7 @@ static void visit_port(struct us_run *run, uint32_t below, int port, const struc
     if (!all) {
         int before, after;
         window_of(node, port, &before, &after);
-        ptrdiff_t at = us_frames_find(&tasks->frames, task->frame);
+        ptrdiff_t at = place_above(run, tasks, task);
         if (at < 0) {
             return;
         }
@@ -245,7 +281,9 @@ static void visit_port(struct us_run *run, uint32_t below, int port, const struc
 
 void each_consumer(struct us_run *run, const struct task *task, task_visitor *visit,
                    void *context) {
-    for (uint32_t below = task->node + 1; below < run->graph->node_count; below++) {
+    const struct node_tasks *tasks = &run->nodes[task->node];
+    for (uint32_t c = 0; c < tasks->consumer_count; c++) {
+        const uint32_t below = tasks->consumers[c];
         const struct us_node *node = &run->graph->nodes[below];
         for (int port = 0; port < us_port_count(node->type->inputs); port++) {
             const struct us_node_input *input = &node->inputs[port];
