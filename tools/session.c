@@ -10,6 +10,7 @@
 #include "runtime/api/task.h"
 #include "runtime/base/mem.h"
 #include "runtime/base/path.h"
+#include "runtime/graph/compiled.h"
 
 struct us_error *us_cache_folder(const struct us_arguments *arguments, char **folder) {
     const char *named = arguments->cache ? arguments->cache : getenv("UNDERSTUDY_CACHE");
@@ -56,13 +57,13 @@ void us_find_models(const struct us_arguments *arguments) {
 struct us_error *us_session_open(const struct us_arguments *arguments, struct us_session *session) {
     *session = (struct us_session){0};
     us_find_models(arguments);
-    US_TRY(us_graph_load(&us_nodes, arguments->words[0], arguments->settings,
-                         arguments->setting_count, &session->graph));
     char *folder;
     US_TRY(us_cache_folder(arguments, &folder));
     struct us_error *error = us_cache_open(folder, &session->store);
     us_free(folder);
-    return error;
+    US_TRY(error);
+    return us_graph_load_kept(&us_nodes, arguments->words[0], arguments->settings,
+                              arguments->setting_count, session->store, &session->graph);
 }
 
 void us_session_finish(struct us_session *session) {

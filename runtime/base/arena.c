@@ -46,13 +46,18 @@ char *us_arena_strdup(struct us_arena *arena, const char *text) {
 }
 
 char *us_arena_printf(struct us_arena *arena, const char *format, ...) {
+    char brief[256];
     va_list args, again;
     va_start(args, format);
     va_copy(again, args);
-    int length = vsnprintf(NULL, 0, format, again);
+    int length = vsnprintf(brief, sizeof brief, format, again);
     va_end(again);
     char *text = us_arena_alloc(arena, (size_t)length + 1);
-    vsnprintf(text, (size_t)length + 1, format, args);
+    if ((size_t)length < sizeof brief) {
+        memcpy(text, brief, (size_t)length);
+    } else {
+        vsnprintf(text, (size_t)length + 1, format, args);
+    }
     va_end(args);
     return text;
 }

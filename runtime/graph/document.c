@@ -141,6 +141,7 @@ static void add_roots(struct us_loader *loader, const struct us_yaml *roots) {
     }
     grown[d->root_count++] = roots;
     d->roots = grown;
+    loader->graph->has_roots = true;
 }
 
 static struct us_error *merge_file(struct us_loader *loader, const struct us_yaml *root) {
@@ -196,7 +197,7 @@ static int depth_of(const struct reading *reading) {
 
 static bool was_read(const struct us_loader *loader, const char *real) {
     for (size_t i = 0; i < loader->graph->file_count; i++) {
-        if (strcmp(loader->real_files[i], real) == 0) {
+        if (strcmp(loader->graph->files[i].real, real) == 0) {
             return true;
         }
     }
@@ -245,20 +246,20 @@ static struct us_error *read_includes(struct us_loader *loader, const struct rea
     return NULL;
 }
 
-static void add_file(struct us_loader *loader, const struct reading *reading) {
+static struct us_graph_file *add_file(struct us_loader *loader, const struct reading *reading) {
     struct us_graph *graph = loader->graph;
     if (!graph->files) {
         graph->files = us_arena_alloc(loader->arena, US_MOST_FILES * sizeof *graph->files);
-        loader->real_files = us_arena_alloc(loader->arena, US_MOST_FILES * sizeof *graph->files);
     }
-    loader->real_files[graph->file_count] = reading->real;
-    graph->files[graph->file_count++] = reading->path;
+    struct us_graph_file *file = &graph->files[graph->file_count++];
+    *file = (struct us_graph_file){.path = reading->path, .real = reading->real};
+    return file;
 }
 
 static struct us_error *read_file(struct us_loader *loader, const struct reading *reading) {
     struct us_yaml *root = NULL;
-    add_file(loader, reading);
-    struct us_error *error = us_yaml_read(loader->arena, reading->path, &root);
+    struct us_graph_file *file = add_file(loader, reading);
+    struct us_error *error = us_yaml_read(loader->arena, reading->path, &file->digest, &root);
     if (error && !error->pos.line) {
         error->code = US_GRAPH;
     }

@@ -5,6 +5,7 @@
 
 #include "runtime/api/registry.h"
 #include "runtime/base/arena.h"
+#include "runtime/base/hash.h"
 
 /* One end of an edge: output `port` of nodes[node]. */
 struct us_link {
@@ -46,6 +47,13 @@ struct us_node {
     enum us_store_policy store;
 };
 
+/* A file that the graph was read from. */
+struct us_graph_file {
+    const char *path;        /* as messages name it */
+    const char *real;        /* its real path */
+    struct us_digest digest; /* of the bytes that were parsed */
+};
+
 struct us_graph {
     struct us_arena arena;
     const struct us_registry *registry;
@@ -56,8 +64,9 @@ struct us_graph {
     size_t node_count;
     struct us_link *outputs; /* what `outputs:` asks for */
     size_t output_count;
-    const char **files; /* the graph file and its includes */
+    struct us_graph_file *files; /* the graph file and its includes */
     size_t file_count;
+    bool has_roots; /* some file declares `roots:` */
 };
 
 /* A "-p name=value" of the command line. */

@@ -8,18 +8,18 @@
 #include "runtime/base/str.h"
 #include "runtime/graph/loader.h"
 
-static struct us_error *find_folders(struct us_loader *loader, const char *path) {
-    char *cwd = getcwd(NULL, 0);
-    if (!cwd) {
+struct us_error *us_graph_folder(struct us_arena *arena, const char *path, const char **cwd,
+                                 const char **folder) {
+    char *current = getcwd(NULL, 0);
+    if (!current) {
         return us_error_from_errno(errno, "cannot tell the current folder");
     }
-    char *folder = us_path_folder(path), *real = realpath(folder, NULL);
-    loader->cwd = us_arena_strdup(loader->arena, cwd);
-    loader->graph->folder =
-        real ? us_arena_strdup(loader->arena, real) : us_path_full(loader->arena, cwd, folder);
+    char *named = us_path_folder(path), *real = realpath(named, NULL);
+    *cwd = us_arena_strdup(arena, current);
+    *folder = real ? us_arena_strdup(arena, real) : us_path_full(arena, current, named);
     us_free(real);
-    us_free(folder);
-    us_free(cwd);
+    us_free(named);
+    us_free(current);
     return NULL;
 }
 
@@ -121,7 +121,7 @@ struct us_error *us_graph_load(const struct us_registry *registry, const char *p
                                .setting_count = setting_count};
     made->registry = registry;
     made->path = us_arena_strdup(&made->arena, path);
-    struct us_error *error = find_folders(&loader, path);
+    struct us_error *error = us_graph_folder(&made->arena, path, &loader.cwd, &made->folder);
     if (!error) {
         error = load(&loader, path);
     }

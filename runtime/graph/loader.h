@@ -93,7 +93,6 @@ struct us_loader {
     struct us_document document;
     struct us_scope *top;
     const char ***root_folders; /* resolved; one NULL-terminated array for each roots list */
-    const char **real_files;    /* of graph->files, to tell files apart */
     size_t work, text_bytes;    /* against small files that make much */
     int depth;                  /* of arguments that refer to each other */
     const struct us_argument *resolving; /* its own name in its default is the graph's parameter */
@@ -101,6 +100,11 @@ struct us_loader {
     size_t draft_count, draft_capacity;
     size_t use_count;
 };
+
+/* load.c */
+/* What relative paths in a graph file start from: the real folder it lies in. */
+struct us_error *us_graph_folder(struct us_arena *arena, const char *path, const char **cwd,
+                                 const char **folder) US_NODISCARD;
 
 /* document.c */
 struct us_error *us_document_read(struct us_loader *loader, const char *path) US_NODISCARD;
@@ -151,6 +155,10 @@ struct us_error *us_scope_explain(const struct us_scope *scope,
                                   struct us_error *error) US_NODISCARD;
 
 /* params.c */
+/* Fills type->params_size zeroed bytes with the defaults; what they need lies in the arena. */
+struct us_error *us_params_default(struct us_arena *arena, const char *folder,
+                                   const struct us_node_type *type, void *params) US_NODISCARD;
+size_t us_param_count(const struct us_node_type *type);
 struct us_error *us_draft_fill(struct us_loader *loader, struct us_draft *draft) US_NODISCARD;
 
 /* One number of a parameter, checked against its range. */

@@ -29,6 +29,12 @@ static const char *node_text(const struct filling *f) {
                            f->draft->node.type->name);
 }
 
+/* What a message about the parameter's value calls it; made only for a value that is refused. */
+static const char *value_text(const struct filling *f, const struct us_yaml *value) {
+    bool good = value->kind == US_YAML_SCALAR && !us_yaml_is_null(value);
+    return good ? "" : us_arena_printf(f->loader->arena, "%s: %s", node_text(f), f->param->name);
+}
+
 static struct us_error *mismatch(const struct filling *f, const struct us_scalar *scalar) {
     struct us_error *error = us_fail(US_GRAPH, "%s: %s is %s%s, wanted %s", node_text(f),
                                      f->param->name, us_quoted(f->loader->arena, scalar->text),
@@ -175,14 +181,13 @@ static struct us_error *read_path(const struct filling *f, const struct us_scala
 static struct us_error *fill_list(const struct filling *f, const struct us_yaml *value) {
     struct us_strings *strings = f->field;
     bool paths = f->param->type == US_PARAM_PATHS, is_list = value->kind == US_YAML_LIST;
-    const char *what = us_arena_printf(f->loader->arena, "%s: %s", node_text(f), f->param->name);
     size_t count = is_list ? value->count : 1;
     strings->items = us_arena_alloc(f->loader->arena, count * sizeof *strings->items);
     strings->count = count;
     for (size_t i = 0; i < count; i++) {
         struct us_scalar scalar;
         const struct us_yaml *item = is_list ? value->items[i] : value;
-        US_TRY(us_scalar_read(f->loader, f->draft->scope, item, what, &scalar));
+        US_TRY(us_scalar_read(f->loader, f->draft->scope, item, value_text(f, item), &scalar));
         strings->items[i] = scalar.text;
         US_TRY(paths ? read_path(f, &scalar, &strings->items[i]) : NULL);
     }
@@ -191,8 +196,7 @@ static struct us_error *fill_list(const struct filling *f, const struct us_yaml 
 
 static struct us_error *fill_scalar(const struct filling *f, const struct us_yaml *value) {
     struct us_scalar scalar;
-    const char *what = us_arena_printf(f->loader->arena, "%s: %s", node_text(f), f->param->name);
-    US_TRY(us_scalar_read(f->loader, f->draft->scope, value, what, &scalar));
+    US_TRY(us_scalar_read(f->loader, f->draft->scope, value, value_text(f, value), &scalar));
     switch (f->param->type) {
     case US_PARAM_BOOL:
         return fill_bool(f, &scalar);
@@ -272,8 +276,8 @@ static struct us_error *fill_param(struct us_loader *loader, struct us_draft *dr
     return fill_scalar(&f, value);
 }
 
-static struct us_error *fill_default(struct us_loader *loader, const struct us_param *param,
-                                     void *field) {
+static struct us_error *fill_default(struct us_arena *arena, const char *folder,
+                                     const struct us_param *param, void *field) {
     switch (param->type) {
     case US_PARAM_BOOL:
         *(bool *)field = param->number != 0;
@@ -289,14 +293,13 @@ static struct us_error *fill_default(struct us_loader *loader, const struct us_p
         *(const char **)field = param->text;
         break;
     case US_PARAM_PATH:
-        *(const char **)field =
-            param->text ? us_path_full(loader->arena, loader->graph->folder, param->text) : NULL;
+        *(const char **)field = param->text ? us_path_full(arena, folder, param->text) : NULL;
         break;
     case US_PARAM_FRAMES:
         if (param->text) {
             struct us_frames parsed = {0};
             US_TRY(us_frames_parse(param->text, &parsed));
-            keep_frames(loader->arena, &parsed, field);
+            keep_frames(arena, &parsed, field);
         }
         break;
     case US_PARAM_STRINGS:
@@ -306,12 +309,21 @@ static struct us_error *fill_default(struct us_loader *loader, const struct us_p
     return NULL;
 }
 
-static size_t param_count(const struct us_node_type *type) {
+size_t us_param_count(const struct us_node_type *type) {
     size_t count = 0;
     while (type->params && type->params[count].name) {
         count++;
     }
     return count;
+}
+
+struct us_error *us_params_default(struct us_arena *arena, const char *folder,
+                                   const struct us_node_type *type, void *params) {
+    for (size_t i = 0; type->params && type->params[i].name; i++) {
+        const struct us_param *param = &type->params[i];
+        US_TRY(fill_default(arena, folder, param, (char *)params + param->offset));
+    }
+    return NULL;
 }
 
 static struct us_error *unknown_key(struct us_loader *loader, const struct us_draft *draft,
@@ -322,7 +334,7 @@ static struct us_error *unknown_key(struct us_loader *loader, const struct us_dr
     for (size_t i = 0; type->inputs && type->inputs[i].name && !*prefix; i++) {
         us_names_add(&names, type->inputs[i].name);
     }
-    for (size_t i = 0; i < param_count(type); i++) {
+    for (size_t i = 0; i < us_param_count(type); i++) {
         if (us_str_starts(type->params[i].name, prefix)) {
             us_names_add(&names, type->params[i].name + strlen(prefix));
         }
@@ -363,16 +375,19 @@ static struct us_error *fill_key(struct us_loader *loader, struct us_draft *draf
                                  const struct us_yaml *key, const struct us_yaml *value,
                                  const char *prefix) {
     const struct us_node_type *type = draft->node.type;
-    const char *name = us_arena_printf(loader->arena, "%s%s", prefix, key->text);
-    const char *group = us_arena_printf(loader->arena, "%s.", name);
-    bool is_group = false;
+    const char *name =
+        *prefix ? us_arena_printf(loader->arena, "%s%s", prefix, key->text) : key->text;
     if (!*prefix && (strcmp(name, "type") == 0 || us_port_find(type->inputs, name) >= 0)) {
         return NULL;
     }
-    for (uint32_t i = 0; i < param_count(type); i++) {
+    for (uint32_t i = 0; type->params && type->params[i].name; i++) {
         if (strcmp(type->params[i].name, name) == 0) {
             return fill_param(loader, draft, i, value);
         }
+    }
+    const char *group = us_arena_printf(loader->arena, "%s.", name);
+    bool is_group = false;
+    for (size_t i = 0; i < us_param_count(type); i++) {
         is_group = is_group || us_str_starts(type->params[i].name, group);
     }
     if (is_group && value->kind == US_YAML_MAP) {
@@ -400,7 +415,8 @@ static struct us_error *fill_keys(struct us_loader *loader, struct us_draft *dra
 
 static struct us_error *check_filled(struct us_draft *draft) {
     struct us_node *node = &draft->node;
-    for (size_t i = 0; i < param_count(node->type); i++) {
+    size_t count = us_param_count(node->type);
+    for (size_t i = 0; i < count; i++) {
         const struct us_param *param = &node->type->params[i];
         if (param->required && !node->param_pos[i].line) {
             struct us_error *error = us_fail(US_GRAPH, "node '%s' (%s) needs %s", node->name,
@@ -421,14 +437,11 @@ static struct us_error *check_filled(struct us_draft *draft) {
 
 struct us_error *us_draft_fill(struct us_loader *loader, struct us_draft *draft) {
     struct us_node *node = &draft->node;
-    size_t count = param_count(node->type);
+    size_t count = us_param_count(node->type);
     US_TRY(us_count_work(loader, count, node->pos));
     node->params = us_arena_alloc(loader->arena, node->type->params_size);
     node->param_pos = us_arena_alloc(loader->arena, count * sizeof *node->param_pos);
-    for (size_t i = 0; i < count; i++) {
-        const struct us_param *param = &node->type->params[i];
-        US_TRY(fill_default(loader, param, (char *)node->params + param->offset));
-    }
+    US_TRY(us_params_default(loader->arena, loader->graph->folder, node->type, node->params));
     US_TRY(fill_keys(loader, draft, draft->body, ""));
     return check_filled(draft);
 }

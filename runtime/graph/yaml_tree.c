@@ -397,10 +397,12 @@ struct us_error *us_yaml_parse(struct us_arena *arena, const char *file, const u
     return error;
 }
 
-struct us_error *us_yaml_read(struct us_arena *arena, const char *path, struct us_yaml **root) {
+struct us_error *us_yaml_read(struct us_arena *arena, const char *path, struct us_digest *digest,
+                              struct us_yaml **root) {
     uint8_t *bytes;
     size_t size;
     US_TRY(us_read_file(path, MOST_FILE_BYTES, &bytes, &size));
+    *digest = us_digest_of(bytes, size);
     struct us_error *error = us_yaml_parse(arena, path, bytes, size, root);
     us_free(bytes);
     return error;

@@ -10,6 +10,7 @@
 
 #include "runtime/base/arena.h"
 #include "runtime/base/error.h"
+#include "runtime/base/hash.h"
 
 enum us_yaml_kind { US_YAML_SCALAR, US_YAML_LIST, US_YAML_MAP };
 
@@ -29,8 +30,8 @@ struct us_yaml {
 /* `file` is what positions name; it is copied. Codes: US_GRAPH. */
 struct us_error *us_yaml_parse(struct us_arena *arena, const char *file, const uint8_t *bytes,
                                size_t size, struct us_yaml **root) US_NODISCARD;
-/* Reads a file first. */
-struct us_error *us_yaml_read(struct us_arena *arena, const char *path,
+/* Reads a file first; *digest is of its bytes. */
+struct us_error *us_yaml_read(struct us_arena *arena, const char *path, struct us_digest *digest,
                               struct us_yaml **root) US_NODISCARD;
 
 /* Index of a key, or -1; `map` may be NULL. */
