@@ -51,6 +51,9 @@ unsigned long long us_process_start(pid_t pid) {
     text[length] = '\0';
     /* The program's name, in brackets, may hold anything; field 3 follows the last bracket. */
     char *at = strrchr(text, ')');
+    if (at && (strncmp(at, ") Z", 3) == 0 || strncmp(at, ") X", 3) == 0)) {
+        return 0;
+    }
     for (int field = 2; at && field < 22; field++) {
         at = strchr(at + 1, ' ');
     }

@@ -9,8 +9,9 @@
  * name, boot and process-id namespace, hashed. */
 const char *us_host_id(void);
 
-/* When a process started, in ticks since the boot; 0 when there is no such process. Tells a process
- * from a later one with the same id. */
+/* When a process started, in ticks since the boot; 0 when there is no such process, or only
+ * the remains of one that its parent has not collected. Tells a process from a later one with the
+ * same id. */
 unsigned long long us_process_start(pid_t pid);
 
 #endif

@@ -97,19 +97,80 @@ static struct us_error *store_values(struct us_task *open) {
     return NULL;
 }
 
+static bool digests_known(struct us_run *run, const struct task *task) {
+    pthread_mutex_lock(&run->lock);
+    bool known = task->digests != NULL;
+    pthread_mutex_unlock(&run->lock);
+    return known;
+}
+
+static void learn_digests(struct us_run *run, struct task *task, const struct us_digest *digests) {
+    pthread_mutex_lock(&run->lock);
+    if (!task->digests) {
+        set_digests(run, task, digests);
+    }
+    pthread_mutex_unlock(&run->lock);
+}
+
+/* The plan ends at what it finds: what lies above was never looked up, until a result between turns
+ * out to be damaged. Without a record it runs, too. */
+static void learn_input(struct us_run *run, struct task *task, void *context) {
+    struct us_error **error = context;
+    if (*error || digests_known(run, task)) {
+        return;
+    }
+    struct record record;
+    bool found;
+    size_t outputs = (size_t)us_port_count(task_node(run, task)->type->outputs);
+    *error = load_record(run, &task->plan_key, outputs, &record, &found);
+    if (!*error && found) {
+        *error = witnesses_stand(run, &record, &found);
+    }
+    if (*error) {
+        return;
+    }
+    if (found) {
+        learn_digests(run, task, record.outputs);
+        return;
+    }
+    struct us_value *value;
+    *error = load_value(run, task, 0, &value);
+    if (!*error) {
+        us_value_unref(value);
+    }
+}
+
+/* What came out is what the task's record said, or, where there was none, is learnt now. */
+static struct us_error *settle_digests(const struct us_task *open) {
+    struct us_digest digests[MAX_OUTPUTS];
+    const struct us_port *ports = open->node->type->outputs;
+    const struct us_digest *before = open->task->digests;
+    for (int p = 0; p < us_port_count(ports); p++) {
+        digests[p] = open->outputs[p]->digest;
+        if (before && !us_digest_equal(&digests[p], &before[p])) {
+            return us_error_hint(
+                us_fail(US_FAILED, "its '%s' came out different than before", ports[p].name),
+                "was a source file changed while this ran? run again");
+        }
+    }
+    if (!before) {
+        learn_digests(open->run, open->task, digests);
+    }
+    return NULL;
+}
+
 struct us_error *remake_values(struct us_run *run, struct task *task) {
     struct us_task open;
     const struct grant alone = {.threads = 1};
-    struct us_error *error = task_open(run, task, &alone, &open);
+    struct us_error *error = NULL;
+    each_input(run, task, learn_input, &error);
+    US_TRY(error);
+    error = task_open(run, task, &alone, &open);
     if (!error) {
         error = run_node(&open);
     }
-    for (int p = 0; !error && p < us_port_count(open.node->type->outputs); p++) {
-        if (!us_digest_equal(&open.outputs[p]->digest, &task->digests[p])) {
-            error = us_error_hint(us_fail(US_FAILED, "its '%s' came out different than before",
-                                          open.node->type->outputs[p].name),
-                                  "was a source file changed while this ran? run again");
-        }
+    if (!error) {
+        error = settle_digests(&open);
     }
     if (!error) {
         error = store_values(&open);

@@ -258,7 +258,8 @@ struct us_error *execute_task(struct us_run *run, struct task *task, const struc
                               bool *cached, double *seconds) US_NODISCARD;
 /* Gives the plan key of a task that was found by its action key a record of its own. */
 struct us_error *alias_task(struct us_run *run, struct task *task) US_NODISCARD;
-/* Runs the node of a task whose digests are known, to get its values back. */
+/* Runs the node of a task to get its values back, which are those of its digests when these are
+ * known; looks up what is above it as far as the plan did not. */
 struct us_error *remake_values(struct us_run *run, struct task *task) US_NODISCARD;
 
 /* -- value_tier.c: values in memory */

@@ -125,7 +125,9 @@ static struct us_value *in_memory(struct us_run *run, struct task *task, uint32_
 static struct us_error *fetch(struct us_run *run, struct task *task, uint32_t port,
                               struct us_value **value) {
     const struct us_node_type *type = task_node(run, task)->type;
-    if (type->writes) {
+    if (!task->digests) {
+        *value = NULL; /* nothing is known of it: it runs */
+    } else if (type->writes) {
         US_TRY(load_destination(run, task, value));
     } else if (task_is_stored(run, task)) {
         US_TRY(load_stored(run, task, port, value));

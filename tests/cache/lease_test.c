@@ -91,6 +91,20 @@ static void a_living_process_keeps_it_and_a_dead_one_loses_it(void **state) {
     us_cache_close(store);
 }
 
+/* A parent that does not collect its children, as process 1 of many containers. */
+static void a_dead_process_nobody_collected_loses_it(void **state) {
+    (void)state;
+    pid_t child = start_holder();
+    kill(child, SIGKILL);
+    siginfo_t info;
+    assert_int_equal(waitid(P_PID, (id_t)child, &info, WEXITED | WNOWAIT), 0);
+    struct us_store *store = open_store();
+    bool taken = take(store);
+    us_cache_close(store);
+    waitpid(child, NULL, 0);
+    assert_true(taken);
+}
+
 static void wait_for(double seconds) {
     nanosleep(&(struct timespec){.tv_sec = (time_t)seconds,
                                  .tv_nsec = (long)((seconds - (double)(time_t)seconds) * 1e9)},
@@ -180,6 +194,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_at_a_time),
         cmocka_unit_test(a_living_process_keeps_it_and_a_dead_one_loses_it),
+        cmocka_unit_test(a_dead_process_nobody_collected_loses_it),
         cmocka_unit_test(three_missed_beats_lose_it),
         cmocka_unit_test(another_host_is_judged_by_its_beats),
         cmocka_unit_test(a_race_for_a_dead_lease_has_one_winner),
