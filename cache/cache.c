@@ -61,6 +61,7 @@ static const struct us_store_ops ops = {
     .get_object = us_cache_get_object,
     .put_object = us_cache_put_object,
     .file_digest = us_cache_file_digest,
+    .file_states = us_cache_file_states,
     .remember_file = us_cache_remember_file,
     .workspace = make_workspace,
     .lease = us_cache_lease,

@@ -87,6 +87,8 @@ struct us_error *us_cache_file_digest(struct us_store *store, const char *path,
                                       struct us_digest *digest);
 void us_cache_remember_file(struct us_store *store, const char *path,
                             const struct us_digest *digest);
+void us_cache_file_states(struct us_store *store, const char *const *paths, size_t count,
+                          struct us_digest *states);
 /* Remembers files whose time stamps have settled by now; `wait`: the others too. */
 void us_cache_settle(struct cache *cache, bool wait);
 

@@ -49,6 +49,9 @@ struct us_command {
     int (*run)(const struct us_arguments *arguments); /* the exit status */
 };
 
+/* The words that the program was started with. */
+extern char **us_program_words;
+
 extern const struct us_command us_commands[]; /* ends with a NULL name */
 
 /* Parses what follows the command's name. -p and --only may come several times. */

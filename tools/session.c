@@ -54,16 +54,25 @@ void us_find_models(const struct us_arguments *arguments) {
     }
 }
 
-struct us_error *us_session_open(const struct us_arguments *arguments, struct us_session *session) {
+struct us_error *us_session_begin(const struct us_arguments *arguments,
+                                  struct us_session *session) {
     *session = (struct us_session){0};
     us_find_models(arguments);
     char *folder;
     US_TRY(us_cache_folder(arguments, &folder));
     struct us_error *error = us_cache_open(folder, &session->store);
     us_free(folder);
-    US_TRY(error);
+    return error;
+}
+
+struct us_error *us_session_load(const struct us_arguments *arguments, struct us_session *session) {
     return us_graph_load_kept(&us_nodes, arguments->words[0], arguments->settings,
                               arguments->setting_count, session->store, &session->graph);
+}
+
+struct us_error *us_session_open(const struct us_arguments *arguments, struct us_session *session) {
+    US_TRY(us_session_begin(arguments, session));
+    return us_session_load(arguments, session);
 }
 
 void us_session_finish(struct us_session *session) {
@@ -82,10 +91,10 @@ struct us_error *us_session_options(struct us_session *session,
         .targets = arguments->only_count ? arguments->only : NULL,
         .target_count = arguments->only_count,
     };
-    if (arguments->frames) {
+    if (arguments->frames && !session->frames.count && !session->frames.all) {
         US_TRY(us_error_wrap(us_frames_parse(arguments->frames, &session->frames),
                              "--frames is '%s'", arguments->frames));
-        options->frames = &session->frames;
     }
+    options->frames = arguments->frames ? &session->frames : NULL;
     return NULL;
 }

@@ -11,7 +11,13 @@ struct us_session {
     struct us_frames frames;
 };
 
-/* Loads the graph of words[0] and opens the cache. Finish it after a failure too. */
+/* Opens the cache, and finds the models. Finish it after a failure too. */
+struct us_error *us_session_begin(const struct us_arguments *arguments,
+                                  struct us_session *session) US_NODISCARD;
+/* Then loads the graph of words[0]. */
+struct us_error *us_session_load(const struct us_arguments *arguments,
+                                 struct us_session *session) US_NODISCARD;
+/* Both. */
 struct us_error *us_session_open(const struct us_arguments *arguments,
                                  struct us_session *session) US_NODISCARD;
 void us_session_finish(struct us_session *session);

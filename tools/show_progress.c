@@ -275,8 +275,8 @@ void us_progress_close(struct us_progress *progress) {
     }
 }
 
-void us_progress_summary(const struct us_progress *progress, const struct us_summary *summary) {
-    if (progress->way == US_SHOW_JSON) {
+static void print_summary(const struct us_summary *summary, bool json) {
+    if (json) {
         json_t *line = us_json_begin("summary");
         us_json_int(line, "ran", (int64_t)summary->ran);
         us_json_int(line, "cached", (int64_t)summary->cached);
@@ -291,4 +291,17 @@ void us_progress_summary(const struct us_progress *progress, const struct us_sum
         printf(", skipped %zu", summary->skipped);
     }
     printf(" in %.1f s\n", summary->seconds);
+}
+
+void us_progress_summary(const struct us_progress *progress, const struct us_summary *summary) {
+    print_summary(summary, progress->way == US_SHOW_JSON);
+}
+
+void us_progress_nothing(size_t tasks, bool json) {
+    if (json) {
+        json_t *line = us_json_begin("cached");
+        us_json_int(line, "count", (int64_t)tasks);
+        us_json_end(line);
+    }
+    print_summary(&(struct us_summary){.cached = tasks}, json);
 }

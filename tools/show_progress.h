@@ -18,5 +18,7 @@ void us_progress_event(void *context, const struct us_event *event);
 void us_progress_close(struct us_progress *progress);
 /* The last line: "ran 12, cached 180, failed 0 in 3.2 s", or the summary event. */
 void us_progress_summary(const struct us_progress *progress, const struct us_summary *summary);
+/* The same for a run that had nothing to look at: so many tasks were cached. */
+void us_progress_nothing(size_t tasks, bool json);
 
 #endif

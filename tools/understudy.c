@@ -140,23 +140,11 @@ static int help(int argc, char **argv) {
     return 0;
 }
 
-/* OpenMP threads that wait for each other spin, and on a busy host they spin while the one they
- * wait for is not running: a training beside another job takes many times as long. GNU OpenMP reads
- * its spin count when it is loaded, so the program starts itself again with a short one. */
-static void calm_openmp(char **argv) {
-    if (getenv("GOMP_SPINCOUNT") || getenv("OMP_WAIT_POLICY")) {
-        return;
-    }
-    if (setenv("GOMP_SPINCOUNT", "2000", 1) == 0) {
-        execv("/proc/self/exe", argv); /* where this fails, all is well but slower */
-    }
-}
+char **us_program_words;
 
 int main(int argc, char **argv) {
     signal(SIGPIPE, SIG_IGN);
-    if (argc > 1 && strcmp(argv[1], "run") == 0) {
-        calm_openmp(argv);
-    }
+    us_program_words = argv;
     if (argc < 2) {
         print_overview(stderr);
         return 2;

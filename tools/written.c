@@ -1,6 +1,7 @@
 #include "tools/written.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -32,32 +33,39 @@ static const char *from_here(const char *path) {
     return inside ? path + length + 1 : path;
 }
 
-static void show(const struct us_node *node, struct us_frame frame, size_t count, bool json) {
-    char *path = pattern_of(node, frame);
-    if (!path) {
-        return;
-    }
+static void show(const char *node, const char *path, size_t count, bool per_frame, bool json) {
     if (json) {
         json_t *line = us_json_begin("written");
-        us_json_text(line, "node", node->name);
+        us_json_text(line, "node", node);
         us_json_text(line, "path", path);
         us_json_int(line, "files", (int64_t)count);
         us_json_end(line);
-    } else {
-        struct us_str text = {0};
-        const char *near = from_here(path);
-        us_plain_text(near, strlen(near), &text);
-        printf("%s: %s", node->name, us_str_text(&text));
-        if (node->type->per_frame) {
-            printf(" (%zu frame%s)", count, count == 1 ? "" : "s");
-        }
-        putchar('\n');
-        us_str_finish(&text);
+        return;
     }
-    us_free(path);
+    struct us_str text = {0};
+    const char *near = from_here(path);
+    us_plain_text(near, strlen(near), &text);
+    printf("%s: %s", node, us_str_text(&text));
+    if (per_frame) {
+        printf(" (%zu frame%s)", count, count == 1 ? "" : "s");
+    }
+    putchar('\n');
+    us_str_finish(&text);
 }
 
-void us_written_show(const struct us_graph *graph, struct us_run *run, bool json) {
+void us_written_show(const char *list, bool json) {
+    char *copy = us_strdup(list), *rest = copy;
+    for (char *line; (line = strsep(&rest, "\n")) && line[0];) {
+        const char *node = strsep(&line, "\t"), *count = strsep(&line, "\t");
+        const char *per_frame = strsep(&line, "\t");
+        if (line) {
+            show(node, line, strtoul(count, NULL, 10), per_frame[0] == '1', json);
+        }
+    }
+    us_free(copy);
+}
+
+void us_written_list(const struct us_graph *graph, struct us_run *run, struct us_str *out) {
     size_t total = us_run_plan_count(run);
     size_t *counts = us_calloc(graph->node_count + 1, sizeof *counts);
     struct us_frame *first = us_calloc(graph->node_count + 1, sizeof *first);
@@ -73,9 +81,14 @@ void us_written_show(const struct us_graph *graph, struct us_run *run, bool json
     }
     for (size_t i = 0; i < graph->node_count; i++) {
         const struct us_node *node = &graph->nodes[i];
-        if (counts[i] && node->type->writes && node->type->destination) {
-            show(node, first[i], counts[i], json);
+        char *path = counts[i] && node->type->writes && node->type->destination
+                         ? pattern_of(node, first[i])
+                         : NULL;
+        if (path && !strpbrk(path, "\n")) {
+            us_str_printf(out, "%s\t%zu\t%d\t%s\n", node->name, counts[i], node->type->per_frame,
+                          path);
         }
+        us_free(path);
     }
     us_free(counts);
     us_free(first);

@@ -4,6 +4,7 @@
 #include "runtime/api/task.h"
 #include "runtime/base/mem.h"
 #include "runtime/base/path.h"
+#include "runtime/base/watch.h"
 
 struct face_override_params {
     const char *path;
@@ -41,6 +42,8 @@ static struct us_error *face_override_sources(const void *params_, struct us_fra
     char *path = us_pattern_path(p->path, frame.number);
     char *folder = us_path_folder(path);
     struct us_error *error = NULL;
+    us_watch_note(path);
+    us_watch_note(folder);
     if (p->every_frame || !us_pattern_has_frame(p->path) || access(path, F_OK) == 0) {
         us_source_add(sources, "override", path, "write the file, or correct path");
     } else if (access(folder, F_OK) != 0) {

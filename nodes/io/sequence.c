@@ -7,6 +7,7 @@
 
 #include "runtime/base/mem.h"
 #include "runtime/base/path.h"
+#include "runtime/base/watch.h"
 
 struct takes {
     char **items;
@@ -75,6 +76,7 @@ static struct {
 
 static bool folder_of(const char *pattern, struct stat *info) {
     char *folder = us_path_folder(pattern);
+    us_watch_note(folder);
     bool found = !us_pattern_has_takes(folder) && stat(folder, info) == 0 &&
                  info->st_mtim.tv_sec + 2 < time(NULL);
     us_free(folder);

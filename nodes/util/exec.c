@@ -11,6 +11,7 @@
 #include "runtime/api/task.h"
 #include "runtime/base/mem.h"
 #include "runtime/base/path.h"
+#include "runtime/base/watch.h"
 
 extern const struct us_codec us_exr_codec;
 
@@ -133,6 +134,7 @@ static char *find_program(const char *name) {
         char *path = us_path_join(head, name);
         struct stat stats;
         us_free(head);
+        us_watch_note(path);
         if (path[0] == '/' && stat(path, &stats) == 0 && S_ISREG(stats.st_mode) &&
             access(path, X_OK) == 0) {
             return path;

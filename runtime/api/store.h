@@ -54,6 +54,11 @@ struct us_store_ops {
      */
     struct us_error *(*file_digest)(struct us_store *store, const char *path,
                                     struct us_digest *digest);
+    /* Without reading them: a digest of what each path is now (file or folder, its identity, size
+     * and time stamps, or that there is nothing); zero where nothing can be relied on, because the
+     * stamps are too young or cannot be had. Equal at two times: it was not changed. */
+    void (*file_states)(struct us_store *store, const char *const *paths, size_t count,
+                        struct us_digest *states);
     /* Tells the index what a file just written holds, so that it need not be read again. */
     void (*remember_file)(struct us_store *store, const char *path, const struct us_digest *digest);
 

@@ -11,6 +11,7 @@
 #include "runtime/base/frames.h"
 #include "runtime/base/mem.h"
 #include "runtime/base/path.h"
+#include "runtime/base/watch.h"
 
 enum { MOST_TAKES = 100000 };
 
@@ -125,6 +126,7 @@ static void names_finish(struct names *names) {
 }
 
 static struct us_error *list_folder(const char *folder, struct names *names) {
+    us_watch_note(folder[0] ? folder : ".");
     DIR *dir = opendir(folder[0] ? folder : ".");
     if (!dir) {
         return us_error_from_errno(errno, "cannot read folder '%s'", folder);
@@ -197,6 +199,7 @@ static void expand(const char *folder, const char *component, bool last, struct 
     struct slot slot = last ? find_slot(component) : (struct slot){0};
     char *literal = join(folder, component);
     struct stat info;
+    us_watch_note(literal);
     if (!us_pattern_has_takes(component) || (!slot.length && stat(literal, &info) == 0)) {
         names_add(out, literal);
         return;
@@ -296,6 +299,7 @@ static void scan_names(const char *pattern, struct slot slot, const struct names
 struct us_error *us_pattern_scan(const char *pattern, int32_t take, struct us_frames *frames) {
     struct slot slot = find_slot(pattern);
     if (!slot.length) {
+        us_watch_note(pattern);
         if (access(pattern, F_OK) == 0) {
             us_frames_add(frames, (struct us_frame){.take = take});
         }

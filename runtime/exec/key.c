@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "runtime/base/mem.h"
+#include "runtime/base/watch.h"
 #include "runtime/exec/run_internal.h"
 
 /* The field `prefix``name` with a text as its value. */
@@ -120,6 +121,7 @@ static struct us_error *add_sources(struct us_run *run, const struct task *task,
             error = us_error_hint(error, "%s", sources.items[i].hint);
         }
         if (!error) {
+            us_watch_note_content(sources.items[i].path, &digest);
             add_text(fields, "source.", sources.items[i].role, us_digest_hex(&digest, hex));
         }
     }

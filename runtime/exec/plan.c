@@ -1,6 +1,7 @@
 #include <string.h>
 
 #include "runtime/base/mem.h"
+#include "runtime/base/watch.h"
 #include "runtime/exec/run_internal.h"
 
 static void mark(struct us_run *run, struct task *task) {
@@ -141,6 +142,9 @@ bool destination_stands(struct us_run *run, const struct task *task, const char 
     if (!stands) {
         *why = us_arena_printf(&run->arena,
                                error ? "%s is not there" : "%s is not as it was written", path);
+    }
+    if (stands) {
+        us_watch_note_content(path, &digest);
     }
     us_error_free(error);
     us_free(path);

@@ -43,10 +43,13 @@ struct us_error *us_run_create(struct us_graph *graph, struct us_store *store,
     free(full);
     store->warn = warn;
     store->warn_context = run;
+    run->generation = store->ops->generation(store);
+    struct us_watch *before = us_watch_set(&run->watch);
     struct us_error *error = build_tasks(run);
     if (!error) {
         error = make_plan(run);
     }
+    us_watch_set(before);
     if (error) {
         us_run_destroy(run);
         return error;
@@ -76,6 +79,7 @@ void us_run_destroy(struct us_run *run) {
     us_free(run->device_busy);
     us_free(run->memory_uses);
     us_error_free(run->refusal);
+    us_watch_finish(&run->watch);
     pthread_mutex_destroy(&run->lock);
     pthread_mutex_destroy(&run->event_lock);
     pthread_mutex_destroy(&run->history_lock);

@@ -13,6 +13,7 @@
 #include "runtime/api/task.h"
 #include "runtime/base/arena.h"
 #include "runtime/base/str.h"
+#include "runtime/base/watch.h"
 
 enum { NO_TASK = 0x7fffffff, MAX_OUTPUTS = 16, MAX_WITNESSES = 16 };
 
@@ -99,6 +100,8 @@ struct us_run {
     uint32_t *plan; /* needed tasks, in order */
     size_t plan_count;
     size_t forced_count;
+    struct us_watch watch;             /* what planning looked at */
+    struct us_digest generation;       /* of the records, before planning */
     const char *identity;              /* the graph file's full path, which names its history */
     struct us_memory_use *memory_uses; /* once `memory_known` */
     size_t memory_use_count, memory_use_capacity;

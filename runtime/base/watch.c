@@ -1,0 +1,69 @@
+#include "runtime/base/watch.h"
+
+#include <string.h>
+
+#include "runtime/base/mem.h"
+
+static _Thread_local struct us_watch *current;
+
+struct us_watch *us_watch_set(struct us_watch *watch) {
+    struct us_watch *before = current;
+    current = watch;
+    return before;
+}
+
+static uint32_t *slot_of(const struct us_watch *watch, const char *path, size_t length) {
+    const struct us_digest digest = us_digest_of(path, length);
+    size_t at;
+    memcpy(&at, digest.bytes, sizeof at);
+    for (;; at++) {
+        uint32_t *slot = &watch->slots[at & (watch->slot_count - 1)];
+        if (!*slot || strcmp(watch->items[*slot - 1].path, path) == 0) {
+            return slot;
+        }
+    }
+}
+
+static void grow(struct us_watch *watch) {
+    us_free(watch->slots);
+    watch->slot_count = watch->slot_count ? 2 * watch->slot_count : 64;
+    watch->slots = us_calloc(watch->slot_count, sizeof *watch->slots);
+    for (size_t i = 0; i < watch->count; i++) {
+        const char *path = watch->items[i].path;
+        *slot_of(watch, path, strlen(path)) = (uint32_t)i + 1;
+    }
+}
+
+static struct us_watched *find(struct us_watch *watch, const char *path) {
+    if (2 * (watch->count + 1) > watch->slot_count) {
+        grow(watch);
+    }
+    uint32_t *slot = slot_of(watch, path, strlen(path));
+    if (!*slot) {
+        us_grow(&watch->items, &watch->capacity, watch->count, sizeof *watch->items);
+        watch->items[watch->count++] = (struct us_watched){.path = us_strdup(path)};
+        *slot = (uint32_t)watch->count;
+    }
+    return &watch->items[*slot - 1];
+}
+
+void us_watch_note(const char *path) {
+    if (current) {
+        find(current, path);
+    }
+}
+
+void us_watch_note_content(const char *path, const struct us_digest *digest) {
+    if (current) {
+        find(current, path)->digest = *digest;
+    }
+}
+
+void us_watch_finish(struct us_watch *watch) {
+    for (size_t i = 0; i < watch->count; i++) {
+        us_free(watch->items[i].path);
+    }
+    us_free(watch->items);
+    us_free(watch->slots);
+    *watch = (struct us_watch){0};
+}

@@ -1,0 +1,32 @@
+/* What a piece of work found in the file system, so that later it can be told whether anything it
+ * relied on is different. Whatever looks at files while planning notes the path: files that were
+ * read, folders that were listed, names that were looked for and not found. */
+#ifndef US_RUNTIME_BASE_WATCH_H
+#define US_RUNTIME_BASE_WATCH_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "runtime/base/hash.h"
+
+struct us_watched {
+    char *path;
+    struct us_digest digest; /* of the content, as far as it was relied on; else zero */
+};
+
+/* Each path once, in the order they came. Zeroed is empty. */
+struct us_watch {
+    struct us_watched *items;
+    size_t count, capacity;
+    uint32_t *slots; /* open addressing: 1 + an index */
+    size_t slot_count;
+};
+
+/* From now on notes of this thread go to `watch`; NULL: nowhere. Returns what it was. */
+struct us_watch *us_watch_set(struct us_watch *watch);
+/* Costs next to nothing when nobody watches. */
+void us_watch_note(const char *path);
+void us_watch_note_content(const char *path, const struct us_digest *digest);
+void us_watch_finish(struct us_watch *watch);
+
+#endif
