@@ -127,8 +127,8 @@ static const char *search_path(void) {
 
 /* The first file of that name on the PATH that may be run; us_malloc'ed, or NULL. */
 static char *find_program(const char *name) {
-    const char *folder = search_path();
-    while (*folder) {
+    const char *folder = search_path(), *known = us_watch_answer(name);
+    while (*folder && !known) {
         size_t length = strcspn(folder, ":");
         char *head = us_strndup(folder, length);
         char *path = us_path_join(head, name);
@@ -137,12 +137,13 @@ static char *find_program(const char *name) {
         us_watch_note(path);
         if (path[0] == '/' && stat(path, &stats) == 0 && S_ISREG(stats.st_mode) &&
             access(path, X_OK) == 0) {
+            us_watch_keep_answer(name, path);
             return path;
         }
         us_free(path);
         folder += length + (folder[length] == ':');
     }
-    return NULL;
+    return known ? us_strdup(known) : NULL;
 }
 
 static struct us_error *add_program(const struct exec_params *p, struct us_sources *sources) {

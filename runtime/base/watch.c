@@ -59,7 +59,44 @@ void us_watch_note_content(const char *path, const struct us_digest *digest) {
     }
 }
 
+bool us_watch_content(const char *path, struct us_digest *digest) {
+    if (!current || !current->slot_count) {
+        return false;
+    }
+    const uint32_t slot = *slot_of(current, path, strlen(path));
+    if (!slot || us_digest_is_zero(&current->items[slot - 1].digest)) {
+        return false;
+    }
+    *digest = current->items[slot - 1].digest;
+    return true;
+}
+
+const char *us_watch_answer(const char *question) {
+    for (size_t i = 0; current && i < current->answer_count; i++) {
+        if (strcmp(current->answers[i].question, question) == 0) {
+            return current->answers[i].answer;
+        }
+    }
+    return NULL;
+}
+
+void us_watch_keep_answer(const char *question, const char *answer) {
+    enum { MOST = 64 };
+    if (!current || current->answer_count == MOST) {
+        return;
+    }
+    us_grow(&current->answers, &current->answer_capacity, current->answer_count,
+            sizeof *current->answers);
+    current->answers[current->answer_count++] =
+        (struct us_answer){us_strdup(question), us_strdup(answer)};
+}
+
 void us_watch_finish(struct us_watch *watch) {
+    for (size_t i = 0; i < watch->answer_count; i++) {
+        us_free(watch->answers[i].question);
+        us_free(watch->answers[i].answer);
+    }
+    us_free(watch->answers);
     for (size_t i = 0; i < watch->count; i++) {
         us_free(watch->items[i].path);
     }

@@ -4,6 +4,7 @@
 #ifndef US_RUNTIME_BASE_WATCH_H
 #define US_RUNTIME_BASE_WATCH_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -14,8 +15,14 @@ struct us_watched {
     struct us_digest digest; /* of the content, as far as it was relied on; else zero */
 };
 
+struct us_answer {
+    char *question, *answer;
+};
+
 /* Each path once, in the order they came. Zeroed is empty. */
 struct us_watch {
+    struct us_answer *answers;
+    size_t answer_count, answer_capacity;
     struct us_watched *items;
     size_t count, capacity;
     uint32_t *slots; /* open addressing: 1 + an index */
@@ -27,6 +34,12 @@ struct us_watch *us_watch_set(struct us_watch *watch);
 /* Costs next to nothing when nobody watches. */
 void us_watch_note(const char *path);
 void us_watch_note_content(const char *path, const struct us_digest *digest);
+/* The content noted before, when there is one: what is planned at one time is planned with one
+ * content of each file. */
+bool us_watch_content(const char *path, struct us_digest *digest);
+/* The answer to a question that was put to the file system before, or NULL; a few of them. */
+const char *us_watch_answer(const char *question);
+void us_watch_keep_answer(const char *question, const char *answer);
 void us_watch_finish(struct us_watch *watch);
 
 #endif

@@ -116,12 +116,15 @@ static struct us_error *add_sources(struct us_run *run, const struct task *task,
     for (size_t i = 0; !error && i < sources.count; i++) {
         struct us_digest digest;
         char hex[US_DIGEST_HEX];
-        error = run->store->ops->file_digest(run->store, sources.items[i].path, &digest);
+        const char *path = sources.items[i].path;
+        if (!us_watch_content(path, &digest)) {
+            error = run->store->ops->file_digest(run->store, path, &digest);
+        }
         if (error && sources.items[i].hint) {
             error = us_error_hint(error, "%s", sources.items[i].hint);
         }
         if (!error) {
-            us_watch_note_content(sources.items[i].path, &digest);
+            us_watch_note_content(path, &digest);
             add_text(fields, "source.", sources.items[i].role, us_digest_hex(&digest, hex));
         }
     }
