@@ -71,7 +71,7 @@ static const struct us_store_ops ops = {
 };
 
 /* LMDB maps its file into memory and locks it, which network file systems do not bear. */
-static bool is_remote(const char *folder) {
+bool us_cache_is_remote(const char *folder) {
     static const unsigned long remote[] = {0x6969,     0xFF534D42, 0xFE534D42,
                                            0x517B,     0x01021997, 0x0BD00BD0,
                                            0x65735546, 0x5346414F, 0x00C36400};
@@ -92,7 +92,7 @@ static char *index_folder(const char *folder) {
     struct us_str path = {0};
     if (state && state[0] == '/') {
         us_str_printf(&path, "%s", state);
-    } else if (is_remote(folder) && home && home[0] == '/') {
+    } else if (us_cache_is_remote(folder) && home && home[0] == '/') {
         us_str_printf(&path, "%s/.local/state", home);
     } else {
         us_str_printf(&path, "%s/index", folder);
@@ -128,7 +128,9 @@ struct us_error *us_cache_open(const char *folder, struct us_store **store) {
     }
     pthread_mutex_init(&cache->lock, NULL);
     pthread_cond_init(&cache->wake, NULL);
+    cache->clock = -1;
     us_index_init(&cache->index, index_folder(cache->folder));
+    us_records_open(cache);
     *store = &cache->store;
     return NULL;
 }
@@ -138,9 +140,15 @@ void us_cache_close(struct us_store *store) {
         return;
     }
     struct cache *cache = us_cache_of(store);
+    us_records_settle(cache);
     us_cache_leases_finish(cache);
+    us_cache_stop_keeper(cache);
     us_cache_settle(cache, true);
     us_index_finish(&cache->index);
+    us_records_close(cache);
+    if (cache->clock >= 0) {
+        close(cache->clock);
+    }
     pthread_mutex_destroy(&cache->lock);
     pthread_cond_destroy(&cache->wake);
     us_free(cache->folder);

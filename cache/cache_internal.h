@@ -11,18 +11,21 @@
 enum { CACHE_PATH = 4096, CACHE_FOLDER_MAX = 3900 };
 
 struct us_lease;
+struct us_records;
 struct us_unsettled;
 
 struct cache {
     struct us_store store;
     char *folder;
     struct us_index index;
+    struct us_records *records;
     pthread_mutex_t lock; /* for all that follows */
     pthread_cond_t wake;
     struct us_lease *leases;        /* held by this process */
     struct us_unsettled *unsettled; /* files just written, to be remembered */
     pthread_t keeper;               /* beats for the leases and flushes the index */
     bool keeper_runs, closing, swept;
+    int clock; /* a file whose time stamp tells the file server's clock; -1: not made yet */
 };
 
 struct cache *us_cache_of(struct us_store *store);
@@ -54,6 +57,10 @@ struct us_part {
 struct us_error *us_cache_publish(struct cache *cache, const char *path,
                                   const struct us_part *parts, size_t count, bool stable,
                                   bool *won) US_NODISCARD;
+/* The same for a file being written at `temporary`, which is closed and removed in any case;
+ * `failed` is 0 or what went wrong while writing it. */
+struct us_error *us_cache_publish_file(struct cache *cache, int fd, int failed,
+                                       const char *temporary, const char *path) US_NODISCARD;
 /* Makes an empty file, or finds it there. */
 struct us_error *us_cache_mark(struct cache *cache, const char *path) US_NODISCARD;
 
@@ -81,6 +88,16 @@ struct us_error *us_cache_put_record(struct us_store *store, const struct us_dig
                                      size_t size, bool *won);
 struct us_error *us_cache_drop_record(struct us_store *store, const struct us_digest *key);
 struct us_digest us_cache_generation(struct us_store *store);
+void us_records_open(struct cache *cache);
+/* Ends this store's log, and packs logs when there are many. */
+void us_records_settle(struct cache *cache);
+void us_records_close(struct cache *cache);
+/* Believes no miss from before this call. */
+void us_records_ask(struct cache *cache);
+/* What leases and the keeper want done with what was appended: so that others see it; so that it
+ * lasts. */
+void us_records_show(struct cache *cache);
+void us_records_tick(struct cache *cache);
 
 /* source files */
 struct us_error *us_cache_file_digest(struct us_store *store, const char *path,
@@ -95,7 +112,16 @@ void us_cache_settle(struct cache *cache, bool wait);
 /* leases */
 struct us_error *us_cache_lease(struct us_store *store, const struct us_digest *key, bool *taken);
 void us_cache_release(struct us_store *store, const struct us_digest *key);
-/* Stops the keeper and releases what is held. */
+bool us_cache_holds_lease(struct cache *cache, const struct us_digest *key);
+/* Beats for leases, syncs records and writes the index, now and then. */
+void us_cache_start_keeper(struct cache *cache);
+void us_cache_stop_keeper(struct cache *cache);
+void us_cache_beat(struct cache *cache);
+/* The file server's time now, in ns since 1970; false when it cannot be told. */
+bool us_cache_server_time(struct cache *cache, int64_t *ns);
+/* True on a file system whose files other hosts may write. */
+bool us_cache_is_remote(const char *folder);
+/* Releases what is held. */
 void us_cache_leases_finish(struct cache *cache);
 /* The keeper's beat, in seconds, and how many may be missed; tests shorten it. */
 extern double us_cache_beat_seconds;

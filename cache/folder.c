@@ -29,8 +29,19 @@ void us_cache_temporary(const struct cache *cache, char path[CACHE_PATH]) {
              atomic_fetch_add_explicit(&counter, 1, memory_order_relaxed));
 }
 
+/* Of records that were never there before, unless there is one. */
+static struct us_error *make_generation(const struct cache *cache) {
+    char path[CACHE_PATH];
+    us_cache_room_path(cache, "records", "generation", path);
+    int fd = access(path, F_OK) == 0 ? -1 : open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0440);
+    if (fd < 0) {
+        return access(path, F_OK) == 0 ? NULL : us_cache_errno(cache, errno, "cannot write", path);
+    }
+    return close(fd) == 0 ? NULL : us_cache_errno(cache, errno, "cannot write", path);
+}
+
 struct us_error *us_cache_make_rooms(const struct cache *cache) {
-    static const char *const rooms[] = {"",         "objects", "actions",   "leases",
+    static const char *const rooms[] = {"",         "objects", "records",   "leases",
                                         "attempts", "tmp",     "quarantine"};
     char *parent = us_path_folder(cache->folder);
     struct us_error *error = us_make_folders(parent);
@@ -45,6 +56,9 @@ struct us_error *us_cache_make_rooms(const struct cache *cache) {
         if (mkdir(path, 0750) != 0 && errno != EEXIST) {
             error = us_cache_errno(cache, errno, "cannot make folder", path);
         }
+    }
+    if (!error) {
+        error = make_generation(cache);
     }
     return us_error_hint(us_error_wrap(error, "cannot use '%s' as the cache", cache->folder),
                          "name another folder with --cache or $UNDERSTUDY_CACHE");

@@ -1,6 +1,7 @@
 #include "cache/host.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -58,4 +59,14 @@ unsigned long long us_process_start(pid_t pid) {
         at = strchr(at + 1, ' ');
     }
     return at ? strtoull(at, NULL, 10) : 0;
+}
+
+unsigned long long us_own_start(void) {
+    static _Atomic unsigned long long start;
+    static _Atomic pid_t owner; /* a child of fork is another process */
+    if (atomic_load(&owner) != getpid()) {
+        atomic_store(&start, us_process_start(getpid()));
+        atomic_store(&owner, getpid());
+    }
+    return atomic_load(&start);
 }

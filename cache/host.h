@@ -14,4 +14,7 @@ const char *us_host_id(void);
  * same id. */
 unsigned long long us_process_start(pid_t pid);
 
+/* This process's. */
+unsigned long long us_own_start(void);
+
 #endif

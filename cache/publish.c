@@ -58,7 +58,18 @@ static int write_parts(int fd, const struct us_part *parts, size_t count) {
             left -= put > 0 ? (size_t)put : 0;
         }
     }
-    return fchmod(fd, 0440) == 0 && fsync(fd) == 0 ? 0 : errno;
+    return 0;
+}
+
+/* Closes it, too; 0 or errno. */
+static int make_last(int fd, int failed) {
+    if (!failed && (fchmod(fd, 0440) != 0 || fsync(fd) != 0)) {
+        failed = errno;
+    }
+    if (close(fd) != 0 && !failed) {
+        failed = errno;
+    }
+    return failed;
 }
 
 static struct us_error *write_temporary(struct cache *cache, const char *temporary,
@@ -73,10 +84,7 @@ static struct us_error *write_temporary(struct cache *cache, const char *tempora
     if (fd < 0) {
         return us_cache_errno(cache, errno, "cannot write", path);
     }
-    int failed = write_parts(fd, parts, count);
-    if (close(fd) != 0 && !failed) {
-        failed = errno;
-    }
+    int failed = make_last(fd, write_parts(fd, parts, count));
     if (failed) {
         unlink(temporary);
         return us_cache_errno(cache, failed, "cannot write", path);
@@ -147,6 +155,19 @@ struct us_error *us_cache_publish(struct cache *cache, const char *path,
     }
     *won = !failed;
     if (!failed && stable) {
+        failed = sync_folder(path);
+    }
+    return failed ? us_cache_errno(cache, failed, "cannot write", path) : NULL;
+}
+
+struct us_error *us_cache_publish_file(struct cache *cache, int fd, int failed,
+                                       const char *temporary, const char *path) {
+    failed = make_last(fd, failed);
+    if (!failed) {
+        failed = link_once(temporary, path);
+    }
+    unlink(temporary);
+    if (!failed) {
         failed = sync_folder(path);
     }
     return failed ? us_cache_errno(cache, failed, "cannot write", path) : NULL;

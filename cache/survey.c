@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "cache/cache_internal.h"
+#include "cache/records.h"
 #include "runtime/base/mem.h"
 
 /* Called for each file of a room with 32 hex digits as its name. */
@@ -87,11 +88,10 @@ static struct us_error *count_object(struct cache *cache, const char *path,
     return NULL;
 }
 
-static struct us_error *count_record(struct cache *cache, const char *path,
-                                     const struct us_digest *digest, void *context) {
-    (void)cache;
-    (void)digest;
-    count_file(&((struct us_cache_stats *)context)->records, path);
+static struct us_error *count_record(void *context, const struct us_record_view *view) {
+    struct us_cache_count *count = context;
+    count->files++;
+    count->bytes += view->bytes;
     return NULL;
 }
 
@@ -132,7 +132,8 @@ struct us_error *us_cache_stats(struct us_store *store, struct us_cache_stats *s
     struct cache *cache = us_cache_of(store);
     *stats = (struct us_cache_stats){0};
     US_TRY(visit_room(cache, "objects", count_object, stats));
-    US_TRY(visit_room(cache, "actions", count_record, stats));
+    US_TRY(us_records_each(cache, count_record, &stats->records));
+    US_TRY(us_records_each_object(cache, count_record, &stats->objects[US_CACHE_OTHER]));
     char path[CACHE_PATH];
     us_cache_room_path(cache, "quarantine", "", path);
     count_entries(path, &stats->quarantined);
@@ -155,23 +156,19 @@ static struct us_error *check_object(struct cache *cache, const char *path,
     return NULL;
 }
 
-static struct us_error *check_record(struct cache *cache, const char *path,
-                                     const struct us_digest *digest, void *context) {
-    (void)path;
-    struct us_cache_check *check = context;
-    uint8_t *bytes;
-    size_t size;
-    US_TRY(us_cache_find_record(&cache->store, digest, &bytes, &size));
-    check->records++;
-    check->bytes += size;
-    check->damaged += bytes == NULL;
-    us_free(bytes);
+static struct us_error *count_object_entry(void *context, const struct us_record_view *view) {
+    (void)view;
+    ((struct us_cache_check *)context)->objects++;
     return NULL;
 }
 
 struct us_error *us_cache_verify(struct us_store *store, struct us_cache_check *check) {
     struct cache *cache = us_cache_of(store);
     *check = (struct us_cache_check){0};
+    uint64_t bytes, damaged;
     US_TRY(visit_room(cache, "objects", check_object, check));
-    return visit_room(cache, "actions", check_record, check);
+    US_TRY(us_records_verify(cache, &check->records, &bytes, &damaged));
+    check->bytes += bytes;
+    check->damaged += damaged;
+    return us_records_each_object(cache, count_object_entry, check);
 }

@@ -1,0 +1,253 @@
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cache/records_internal.h"
+#include "runtime/base/mem.h"
+
+enum { TIDY_LOGS = 16, TIDY_BYTES = 8 << 20 };
+
+size_t us_records_snapshot(struct cache *cache, struct us_record_file ***files) {
+    struct us_records *records = cache->records;
+    pthread_mutex_lock(&records->lock);
+    us_records_refresh(cache, US_FRESH_NOW);
+    size_t count = records->count;
+    *files = us_calloc(count + 1, sizeof **files);
+    for (size_t i = 0; i < count; i++) {
+        (*files)[i] = records->files[i];
+        (*files)[i]->references++;
+    }
+    pthread_mutex_unlock(&records->lock);
+    return count;
+}
+
+void us_records_end_snapshot(struct cache *cache, struct us_record_file **files, size_t count) {
+    pthread_mutex_lock(&cache->records->lock);
+    for (size_t i = 0; i < count; i++) {
+        us_records_let_go(files[i]);
+    }
+    pthread_mutex_unlock(&cache->records->lock);
+    us_free(files);
+}
+
+uint64_t us_records_end_of(const struct us_record_file *file) {
+    return file->pack.table_at ? file->pack.table_at : file->read_to;
+}
+
+static bool stands(struct cache *cache, const struct us_entry *entry) {
+    struct us_found found;
+    pthread_mutex_lock(&cache->records->lock);
+    bool is = us_records_locate(cache, &entry->key, entry->kind, &found) &&
+              found.row.sum == us_half_sum(&entry->sum);
+    pthread_mutex_unlock(&cache->records->lock);
+    return is;
+}
+
+static struct us_error *visit_file(struct cache *cache, const struct us_record_file *file,
+                                   enum us_entry_kind kind, us_record_visit *visit, void *context) {
+    struct us_scan scan = {.fd = file->fd, .end = us_records_end_of(file)};
+    struct us_scanned scanned;
+    struct us_error *error = NULL;
+    enum us_scan_result result;
+    while (!error && ((result = us_scan_next(&scan, &scanned)) == US_SCAN_ENTRY ||
+                      result == US_SCAN_DAMAGE)) {
+        if (result == US_SCAN_DAMAGE) {
+            us_records_damage(cache, file, scanned.offset, scanned.size);
+        } else if (scanned.entry.kind == kind && stands(cache, &scanned.entry)) {
+            struct us_record_view view;
+            us_entry_view(&scanned.entry, &view);
+            error = visit(context, &view);
+        }
+    }
+    us_scan_finish(&scan);
+    return error;
+}
+
+static struct us_error *each(struct cache *cache, enum us_entry_kind kind, us_record_visit *visit,
+                             void *context) {
+    struct us_record_file **files;
+    size_t count = us_records_snapshot(cache, &files);
+    struct us_error *error = NULL;
+    for (size_t i = 0; i < count && !error; i++) {
+        error = visit_file(cache, files[i], kind, visit, context);
+    }
+    us_records_end_snapshot(cache, files, count);
+    return error;
+}
+
+struct us_error *us_records_each(struct cache *cache, us_record_visit *visit, void *context) {
+    US_TRY(each(cache, US_ENTRY_RECORD, visit, context));
+    return us_old_records_each(cache, visit, context);
+}
+
+struct us_error *us_records_each_object(struct cache *cache, us_record_visit *visit,
+                                        void *context) {
+    return each(cache, US_ENTRY_OBJECT, visit, context);
+}
+
+static struct us_digest merge_key(void) {
+    static const char name[] = "packing of records";
+    return us_digest_of(name, sizeof name);
+}
+
+static uint64_t size_of(const struct us_record_file *file) {
+    struct stat info;
+    return fstat(file->fd, &info) == 0 ? (uint64_t)info.st_size : 0;
+}
+
+static int by_size(const void *left, const void *right) {
+    uint64_t a = size_of(*(struct us_record_file *const *)left),
+             b = size_of(*(struct us_record_file *const *)right);
+    return (a > b) - (a < b);
+}
+
+static bool is_done(const struct us_record_file *file, int64_t now) {
+    struct stat info;
+    return file->final ||
+           (!file->mine && fstat(file->fd, &info) == 0 &&
+            us_records_is_dead(file->name, (int64_t)info.st_mtim.tv_sec * 1000000000, now));
+}
+
+/* Of the files, puts those to be packed first and says how many: all that nobody writes any more;
+ * with `some`, logs, and packs that are not much larger than what is before them, so that an entry
+ * is written again only as often as the whole doubles. */
+static size_t choose(struct us_record_file **files, size_t count, int64_t now, bool some) {
+    size_t chosen = 0;
+    uint64_t bytes = 0;
+    qsort(files, count, sizeof *files, by_size);
+    for (int round = 0; round < 2; round++) { /* logs, then packs */
+        for (size_t i = chosen; i < count; i++) {
+            struct us_record_file *file = files[i];
+            bool fits = round ? file->is_pack && (!some || size_of(file) <= 2 * bytes)
+                              : !file->is_pack && is_done(file, now);
+            if (fits) {
+                bytes += size_of(file);
+                memmove(files + chosen + 1, files + chosen, (i - chosen) * sizeof *files);
+                files[chosen++] = file;
+            }
+        }
+    }
+    return chosen;
+}
+
+/* With the lease on packing. */
+static struct us_error *pack(struct us_merge *merge, bool some) {
+    struct us_record_file **files;
+    int64_t now;
+    size_t count = us_records_snapshot(merge->cache, &files);
+    struct us_error *error = NULL;
+    if (count && us_cache_server_time(merge->cache, &now)) {
+        merge->inputs = files;
+        merge->count = choose(files, count, now, some);
+        merge->everything = merge->count == count;
+        error = merge->count ? us_merge_run(merge) : NULL;
+    }
+    us_records_end_snapshot(merge->cache, files, count);
+    return error;
+}
+
+static struct us_error *pack_alone(struct us_merge *merge, bool some) {
+    struct us_store *store = &merge->cache->store;
+    struct us_digest key = merge_key();
+    bool taken;
+    US_TRY(us_cache_lease(store, &key, &taken));
+    if (!taken) {
+        return NULL;
+    }
+    struct us_error *error = pack(merge, some);
+    us_cache_release(store, &key);
+    return error;
+}
+
+static void seal_own(struct cache *cache) {
+    pthread_mutex_lock(&cache->records->lock);
+    us_records_seal(cache);
+    pthread_mutex_unlock(&cache->records->lock);
+}
+
+struct us_error *us_records_compact(struct cache *cache,
+                                    bool (*keep)(void *context, const struct us_record_view *view),
+                                    void *context, uint64_t *entries, uint64_t *bytes) {
+    struct us_merge merge = {.cache = cache, .keep = keep, .context = context};
+    seal_own(cache);
+    struct us_error *error = pack_alone(&merge, false);
+    *entries = merge.dropped;
+    *bytes = merge.bytes_gone;
+    return error;
+}
+
+struct us_error *us_records_rebuild(struct cache *cache) {
+    uint64_t entries, bytes;
+    return us_records_compact(cache, NULL, NULL, &entries, &bytes);
+}
+
+void us_records_tidy(struct cache *cache) {
+    struct us_records *records = cache->records;
+    size_t logs = 0;
+    uint64_t bytes = 0;
+    pthread_mutex_lock(&records->lock);
+    us_records_refresh(cache, US_FRESH_ENOUGH);
+    for (size_t i = 0; i < records->count; i++) {
+        if (!records->files[i]->is_pack) {
+            logs++;
+            bytes += records->files[i]->read_to;
+        }
+    }
+    pthread_mutex_unlock(&records->lock);
+    if (logs >= TIDY_LOGS || bytes >= TIDY_BYTES) {
+        us_error_free(pack_alone(&(struct us_merge){.cache = cache}, true));
+    }
+}
+
+struct check {
+    uint64_t records, bytes;
+    bool hurt;
+};
+
+static void check_file(struct cache *cache, struct us_record_file *file, struct check *check) {
+    if (file->is_pack && (!file->pack.table_at || !us_pack_check(file->fd, &file->pack))) {
+        check->hurt = true;
+        pthread_mutex_lock(&cache->records->lock);
+        if (file->pack.table_at) {
+            us_records_lose_table(cache, file);
+        }
+        pthread_mutex_unlock(&cache->records->lock);
+    }
+    struct us_scan scan = {.fd = file->fd, .end = us_records_end_of(file)};
+    struct us_scanned scanned;
+    enum us_scan_result result;
+    while ((result = us_scan_next(&scan, &scanned)) == US_SCAN_ENTRY || result == US_SCAN_DAMAGE) {
+        if (result == US_SCAN_DAMAGE) {
+            check->hurt = true;
+            us_records_damage(cache, file, scanned.offset, scanned.size);
+        } else if (scanned.entry.kind == US_ENTRY_RECORD) {
+            check->records += stands(cache, &scanned.entry);
+        }
+    }
+    check->bytes += scan.at;
+    us_scan_finish(&scan);
+}
+
+static struct us_error *count_old(void *context, const struct us_record_view *view) {
+    struct check *check = context;
+    check->records++;
+    check->bytes += view->bytes;
+    return NULL;
+}
+
+struct us_error *us_records_verify(struct cache *cache, uint64_t *records, uint64_t *bytes,
+                                   uint64_t *damaged) {
+    struct check check = {0};
+    struct us_record_file **files;
+    uint64_t before = atomic_load(&cache->records->damages);
+    size_t count = us_records_snapshot(cache, &files);
+    for (size_t i = 0; i < count; i++) {
+        check_file(cache, files[i], &check);
+    }
+    us_records_end_snapshot(cache, files, count);
+    US_TRY(us_old_records_each(cache, count_old, &check));
+    *records = check.records;
+    *bytes = check.bytes;
+    *damaged = atomic_load(&cache->records->damages) - before;
+    return check.hurt ? us_records_rebuild(cache) : NULL;
+}

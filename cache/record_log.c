@@ -1,0 +1,176 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "cache/host.h"
+#include "cache/records_internal.h"
+#include "runtime/base/mem.h"
+
+static const int64_t foreign_dead_ns = INT64_C(3600) * 1000000000;
+
+void us_records_name(const char *ending, char name[RECORD_NAME]) {
+    uint64_t random = 0;
+    if (getrandom(&random, sizeof random, 0) != (ssize_t)sizeof random) {
+        random = (uint64_t)us_clock_ns(CLOCK_MONOTONIC);
+    }
+    snprintf(name, RECORD_NAME, "%s-%ld-%llu-%016llx%s", us_host_id(), (long)getpid(),
+             us_own_start(), (unsigned long long)random, ending);
+}
+
+bool us_records_is_dead(const char *name, int64_t touched, int64_t now) {
+    char host[32];
+    long pid;
+    unsigned long long start;
+    if (sscanf(name, "%31[^-]-%ld-%llu-", host, &pid, &start) == 3 &&
+        strcmp(host, us_host_id()) == 0) {
+        return us_process_start((pid_t)pid) != start;
+    }
+    return now - touched > foreign_dead_ns;
+}
+
+static struct us_error *open_log(struct cache *cache, char path[CACHE_PATH]) {
+    struct us_records *records = cache->records;
+    char name[RECORD_NAME];
+    us_records_name(".log", name);
+    us_records_path(cache, name, path);
+    int flags = O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC;
+    int fd = open(path, flags, 0640);
+    if (fd < 0 && errno == ENOENT) {
+        US_TRY(us_cache_make_rooms(cache));
+        fd = open(path, flags, 0640);
+    }
+    struct stat info;
+    if (fd < 0 || fstat(fd, &info) != 0) {
+        int failed = errno;
+        if (fd >= 0) {
+            close(fd);
+        }
+        return us_cache_errno(cache, failed, "cannot write", path);
+    }
+    records->opens++;
+    struct us_record_file *file = us_calloc(1, sizeof *file);
+    *file = (struct us_record_file){
+        .name = us_strdup(name), .fd = fd, .inode = info.st_ino, .mine = true, .references = 1};
+    us_grow(&records->files, &records->capacity, records->count, sizeof *records->files);
+    records->files[records->count++] = file;
+    records->own = file;
+    us_cache_start_keeper(cache);
+    return NULL;
+}
+
+/* Leaves our log as others find it: what is in it stays, nothing more comes. */
+static void leave(struct us_records *records) {
+    records->own->final = true;
+    records->own = NULL;
+    records->dirty = false;
+}
+
+/* One write. A part of an entry is taken back; where that fails too, the log is left to its
+ * readers, who know a torn end. */
+static int append_bytes(struct us_records *records, const void *bytes, size_t size) {
+    struct us_record_file *own = records->own;
+    const uint8_t *from = bytes;
+    size_t done = 0;
+    while (done < size) {
+        ssize_t put = pwrite(own->fd, from + done, size - done, (off_t)(own->read_to + done));
+        if (put < 0 && errno == EINTR) {
+            continue;
+        }
+        if (put <= 0) {
+            int failed = put < 0 ? errno : ENOSPC;
+            if (failed == ESTALE || ftruncate(own->fd, (off_t)own->read_to) != 0) {
+                leave(records);
+            }
+            return failed;
+        }
+        done += (size_t)put;
+    }
+    return 0;
+}
+
+/* Our log may have been removed by hand, or packed by those who thought us dead. */
+static struct us_error *have_log(struct cache *cache, char path[CACHE_PATH]) {
+    struct us_records *records = cache->records;
+    struct stat info;
+    if (records->own && (fstat(records->own->fd, &info) != 0 || info.st_nlink == 0)) {
+        records->listed_at = 0;
+        us_records_refresh(cache, US_FRESH_NOW);
+        if (records->own) {
+            leave(records);
+        }
+    }
+    if (!records->own) {
+        return open_log(cache, path);
+    }
+    us_records_path(cache, records->own->name, path);
+    return NULL;
+}
+
+struct us_error *us_records_append(struct cache *cache, struct us_entry *entry) {
+    struct us_records *records = cache->records;
+    char path[CACHE_PATH];
+    entry->when = us_clock_ns(CLOCK_REALTIME);
+    us_str_clear(&records->out);
+    us_entry_encode(&records->out, entry, &entry->sum);
+    entry->size = records->out.length;
+    US_TRY(have_log(cache, path));
+    int failed = append_bytes(records, records->out.data, records->out.length);
+    if (failed == ESTALE) {
+        US_TRY(have_log(cache, path));
+        failed = append_bytes(records, records->out.data, records->out.length);
+    }
+    if (failed) {
+        return us_cache_errno(cache, failed, "cannot write", path);
+    }
+    struct us_record_file *own = records->own;
+    us_records_absorb(
+        records, own,
+        &(struct us_scanned){.offset = own->read_to, .size = entry->size, .entry = *entry});
+    own->read_to += entry->size;
+    records->dirty = true;
+    return NULL;
+}
+
+void us_records_seal(struct cache *cache) {
+    struct us_records *records = cache->records;
+    struct us_entry end = {.kind = US_ENTRY_END, .when = us_clock_ns(CLOCK_REALTIME)};
+    if (!records->own) {
+        return;
+    }
+    us_str_clear(&records->out);
+    us_entry_encode(&records->out, &end, &end.sum);
+    if (append_bytes(records, records->out.data, records->out.length) == 0) {
+        records->own->read_to += records->out.length;
+    }
+    if (records->own) {
+        (void)!fdatasync(records->own->fd);
+        leave(records);
+    }
+}
+
+void us_records_sync(struct cache *cache) {
+    struct us_records *records = cache->records;
+    pthread_mutex_lock(&records->lock);
+    struct us_record_file *own = records->dirty ? records->own : NULL;
+    records->dirty = false;
+    if (own) {
+        own->references++;
+    }
+    pthread_mutex_unlock(&records->lock);
+    if (own) {
+        int failed = fdatasync(own->fd) == 0 ? 0 : errno;
+        pthread_mutex_lock(&records->lock);
+        if (failed && records->own == own) {
+            leave(records);
+            us_cache_warn(cache,
+                          "cache: cannot write '%s/records/%s' (%s); what it lost is made again",
+                          cache->folder, own->name, strerror(failed));
+        }
+        us_records_let_go(own);
+        pthread_mutex_unlock(&records->lock);
+    }
+}
