@@ -8,12 +8,11 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "cache/cache_internal.h"
 #include "cache/care.h"
 #include "cache/hold.h"
 #include "cache/leftovers.h"
 #include "cache/parallel.h"
-#include "cache/records.h"
+#include "cache/records_internal.h"
 #include "runtime/base/mem.h"
 
 enum { DIGEST = US_DIGEST_HEX - 1, MARKER = 2 * DIGEST + 1 };
@@ -138,18 +137,17 @@ static struct us_error *check_all(struct checking *checking, struct us_cache_che
     struct cache *cache = checking->cache;
     struct us_cache_count leftovers = {0};
     const struct us_gc_options only_dead = {.leftover_seconds = INFINITY};
+    uint64_t bytes = 0, damaged = 0, before = atomic_load(&cache->records->damages);
+    US_TRY(us_records_verify(cache, &check->records, &bytes, &damaged));
     US_TRY(us_parallel(256, check_folder, checking));
     check->objects = checking->objects;
     check->bytes = checking->bytes;
-    check->damaged = checking->damaged;
     check->modes = checking->modes;
     US_TRY(remove_orphans(checking, &check->orphans));
     US_TRY(us_leftovers_clear(cache, &only_dead, &leftovers));
     check->leftovers = leftovers.files;
-    uint64_t bytes = 0, damaged = 0;
-    US_TRY(us_records_verify(cache, &check->records, &bytes, &damaged));
     check->bytes += bytes;
-    check->damaged += damaged;
+    check->damaged = checking->damaged + atomic_load(&cache->records->damages) - before;
     return us_records_each_object(cache, count_one, &check->objects);
 }
 
