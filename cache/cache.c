@@ -128,7 +128,7 @@ struct us_error *us_cache_open(const char *folder, struct us_store **store) {
     }
     pthread_mutex_init(&cache->lock, NULL);
     pthread_cond_init(&cache->wake, NULL);
-    cache->clock = -1;
+    cache->claim = -1;
     us_index_init(&cache->index, index_folder(cache->folder));
     us_records_open(cache);
     *store = &cache->store;
@@ -146,9 +146,7 @@ void us_cache_close(struct us_store *store) {
     us_cache_settle(cache, true);
     us_index_finish(&cache->index);
     us_records_close(cache);
-    if (cache->clock >= 0) {
-        close(cache->clock);
-    }
+    us_cache_claim_finish(cache);
     pthread_mutex_destroy(&cache->lock);
     pthread_cond_destroy(&cache->wake);
     us_free(cache->folder);

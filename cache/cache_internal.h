@@ -25,7 +25,9 @@ struct cache {
     struct us_unsettled *unsettled; /* files just written, to be remembered */
     pthread_t keeper;               /* beats for the leases and flushes the index */
     bool keeper_runs, closing, swept;
-    int clock; /* a file whose time stamp tells the file server's clock; -1: not made yet */
+    int claim; /* who we are, in tmp/; what leases are links to; -1: not made yet */
+    char *claim_path;
+    uint64_t claim_inode;
 };
 
 struct cache *us_cache_of(struct us_store *store);
@@ -121,6 +123,8 @@ void us_cache_beat(struct cache *cache);
 bool us_cache_server_time(struct cache *cache, int64_t *ns);
 /* True on a file system whose files other hosts may write. */
 bool us_cache_is_remote(const char *folder);
+/* Removes the file that leases were links to. */
+void us_cache_claim_finish(struct cache *cache);
 /* Releases what is held. */
 void us_cache_leases_finish(struct cache *cache);
 /* The keeper's beat, in seconds, and how many may be missed; tests shorten it. */
