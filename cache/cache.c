@@ -62,6 +62,7 @@ static const struct us_store_ops ops = {
     .put_object = us_cache_put_object,
     .file_digest = us_cache_file_digest,
     .file_states = us_cache_file_states,
+    .file_digests = us_cache_file_digests,
     .remember_file = us_cache_remember_file,
     .workspace = make_workspace,
     .lease = us_cache_lease,

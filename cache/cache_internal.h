@@ -104,6 +104,8 @@ void us_records_tick(struct cache *cache);
 /* source files */
 struct us_error *us_cache_file_digest(struct us_store *store, const char *path,
                                       struct us_digest *digest);
+void us_cache_file_digests(struct us_store *store, const char *const *paths, size_t count,
+                           struct us_digest *digests, struct us_error **errors);
 void us_cache_remember_file(struct us_store *store, const char *path,
                             const struct us_digest *digest);
 void us_cache_file_states(struct us_store *store, const char *const *paths, size_t count,

@@ -45,7 +45,8 @@ struct us_store_ops {
      * is none or it is damaged (then it is quarantined and reported through `warn`). */
     struct us_error *(*get_object)(struct us_store *store, const struct us_digest *digest,
                                    uint8_t **bytes, size_t *size);
-    /* Publishes atomically; the object is on stable storage when this returns. */
+    /* Publishes atomically; the object is on stable storage when this returns, or it is small and
+     * lies with the records, which a power failure may cut short. */
     struct us_error *(*put_object)(struct us_store *store, const struct us_digest *digest,
                                    const void *bytes, size_t size);
 
@@ -59,6 +60,10 @@ struct us_store_ops {
      * stamps are too young or cannot be had. Equal at two times: it was not changed. */
     void (*file_states)(struct us_store *store, const char *const *paths, size_t count,
                         struct us_digest *states);
+    /* The same for many files at once: digests[i] and errors[i] (NULL: fine; else the caller's)
+     * answer paths[i]. Several threads stat and read. */
+    void (*file_digests)(struct us_store *store, const char *const *paths, size_t count,
+                         struct us_digest *digests, struct us_error **errors);
     /* Tells the index what a file just written holds, so that it need not be read again. */
     void (*remember_file)(struct us_store *store, const char *path, const struct us_digest *digest);
 
