@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "cache/cache_internal.h"
+#include "cache/hold.h"
 #include "runtime/base/mem.h"
 #include "runtime/base/path.h"
 #include "runtime/base/str.h"
@@ -20,7 +21,7 @@ static struct us_error *make_workspace(struct us_store *store, const struct us_d
     struct cache *cache = us_cache_of(store);
     char path[CACHE_PATH], hex[US_DIGEST_HEX];
     us_cache_room_path(cache, "attempts", us_digest_hex(key, hex), path);
-    if (mkdir(path, 0750) != 0 && errno == ENOENT) {
+    if (!us_cache_hold(cache, path) && mkdir(path, 0750) != 0 && errno == ENOENT) {
         US_TRY(us_cache_make_rooms(cache));
         if (mkdir(path, 0750) != 0 && errno != EEXIST) {
             return us_cache_errno(cache, errno, "cannot make folder", path);
@@ -127,6 +128,7 @@ struct us_error *us_cache_open(const char *folder, struct us_store **store) {
         us_free(cache);
         return error;
     }
+    cache->remote = us_cache_is_remote(cache->folder);
     pthread_mutex_init(&cache->lock, NULL);
     pthread_cond_init(&cache->wake, NULL);
     cache->claim = -1;
@@ -144,6 +146,7 @@ void us_cache_close(struct us_store *store) {
     us_records_settle(cache);
     us_cache_leases_finish(cache);
     us_cache_stop_keeper(cache);
+    us_live_finish(cache);
     us_cache_settle(cache, true);
     us_index_finish(&cache->index);
     us_records_close(cache);

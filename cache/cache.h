@@ -7,6 +7,7 @@
  *     <folder>/actions/ab/<key>           a record behind a header with length and checksum
  *     <folder>/leases/<key>               who is making it now
  *     <folder>/attempts/<key>/            working folders of long tasks
+ *     <folder>/live, pins, trash          who uses it; never collected; being collected
  *     <folder>/tmp, quarantine, index     being written; found damaged; the local index
  *
  * Files are 0440 in folders of 0750, written to tmp, fsynced and linked to their name: the first
@@ -38,7 +39,9 @@ struct us_cache_count {
 
 struct us_cache_stats {
     struct us_cache_count objects[US_CACHE_KINDS]; /* by what their first bytes say */
+    struct us_cache_count inlined;                 /* small ones, kept among the records */
     struct us_cache_count records, quarantined, attempts;
+    struct us_cache_count trash; /* of a gc at work, or of one that was killed */
 };
 
 struct us_error *us_cache_stats(struct us_store *store, struct us_cache_stats *stats) US_NODISCARD;
@@ -47,9 +50,12 @@ const char *us_cache_kind_name(enum us_cache_kind kind);
 struct us_cache_check {
     uint64_t objects, records, bytes; /* read */
     uint64_t damaged;                 /* moved to quarantine, each reported once through warn */
+    uint64_t modes;     /* objects that somebody could have written to: made read-only again */
+    uint64_t orphans;   /* markers whose object is gone: removed */
+    uint64_t leftovers; /* files of killed processes: removed */
 };
 
-/* Reads everything and checks it. */
+/* Reads everything and checks it; cache/care.h has more of it. */
 struct us_error *us_cache_verify(struct us_store *store, struct us_cache_check *check) US_NODISCARD;
 
 #endif

@@ -7,6 +7,7 @@
 
 #include "cache/cache.h"
 #include "cache/index.h"
+#include "cache/live.h"
 
 enum { CACHE_PATH = 4096, CACHE_FOLDER_MAX = 3900 };
 
@@ -17,6 +18,7 @@ struct us_unsettled;
 struct cache {
     struct us_store store;
     char *folder;
+    bool remote; /* on a network file system */
     struct us_index index;
     struct us_records *records;
     pthread_mutex_t lock; /* for all that follows */
@@ -28,6 +30,8 @@ struct cache {
     int claim; /* who we are, in tmp/; what leases are links to; -1: not made yet */
     char *claim_path;
     uint64_t claim_inode;
+    int clock; /* a file whose time stamp tells the file server's clock; -1: not made yet */
+    struct us_live live; /* this store among those that use the cache */
 };
 
 struct cache *us_cache_of(struct us_store *store);
@@ -59,6 +63,8 @@ struct us_part {
 struct us_error *us_cache_publish(struct cache *cache, const char *path,
                                   const struct us_part *parts, size_t count, bool stable,
                                   bool *won) US_NODISCARD;
+/* True for a file in tmp/ whose process is gone, or that is very old. */
+bool us_cache_is_leftover(const char *path, const char *name);
 /* The same for a file being written at `temporary`, which is closed and removed in any case;
  * `failed` is 0 or what went wrong while writing it. */
 struct us_error *us_cache_publish_file(struct cache *cache, int fd, int failed,
@@ -79,6 +85,9 @@ void us_cache_quarantine(struct cache *cache, const char *path, const struct sta
 bool us_cache_has_object(struct us_store *store, const struct us_digest *digest);
 struct us_error *us_cache_get_object(struct us_store *store, const struct us_digest *digest,
                                      uint8_t **bytes, size_t *size);
+/* The same for its care: without holding it, which would make it look used. */
+struct us_error *us_cache_read_object(struct cache *cache, const struct us_digest *digest,
+                                      uint8_t **bytes, size_t *size);
 struct us_error *us_cache_put_object(struct us_store *store, const struct us_digest *digest,
                                      const void *bytes, size_t size);
 

@@ -41,8 +41,8 @@ static struct us_error *make_generation(const struct cache *cache) {
 }
 
 struct us_error *us_cache_make_rooms(const struct cache *cache) {
-    static const char *const rooms[] = {"",         "objects", "records",   "leases",
-                                        "attempts", "tmp",     "quarantine"};
+    static const char *const rooms[] = {"",    "objects",    "records", "leases", "attempts",
+                                        "tmp", "quarantine", "live",    "pins",   "trash"};
     char *parent = us_path_folder(cache->folder);
     struct us_error *error = us_make_folders(parent);
     us_free(parent);

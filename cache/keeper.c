@@ -27,6 +27,7 @@ static void *keep(void *context) {
         wait_a_beat(cache);
         pthread_mutex_unlock(&cache->lock);
         us_cache_beat(cache);
+        us_live_beat(cache);
         us_records_tick(cache);
         us_index_tick(&cache->index);
         pthread_mutex_lock(&cache->lock);

@@ -1,7 +1,7 @@
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "cache/hold.h"
 #include "cache/records_internal.h"
 #include "runtime/base/mem.h"
 
@@ -14,11 +14,34 @@ static bool is_small_there(struct cache *cache, const struct us_digest *digest) 
     return there;
 }
 
+/* Beside a gc that may not know this store: a copy in our own log, which no gc touches. */
+static bool renew_small(struct cache *cache, const struct us_digest *digest) {
+    struct us_entry entry;
+    struct us_found found;
+    pthread_mutex_lock(&cache->records->lock);
+    bool there = us_records_find(cache, digest, US_ENTRY_OBJECT, &entry, &found);
+    if (there) {
+        size_t size = entry.payload_size;
+        uint8_t *copy = us_malloc(size + 1);
+        memcpy(copy, entry.payload, size);
+        struct us_entry mine = {
+            .kind = US_ENTRY_OBJECT, .key = *digest, .payload = copy, .payload_size = size};
+        us_error_free(us_records_append(cache, &mine));
+        us_free(copy);
+    }
+    pthread_mutex_unlock(&cache->records->lock);
+    return there;
+}
+
 bool us_cache_has_object(struct us_store *store, const struct us_digest *digest) {
     struct cache *cache = us_cache_of(store);
     char path[CACHE_PATH];
+    us_live_begin(cache);
+    if (is_small_there(cache, digest)) {
+        return !us_live_beside_gc(cache) || renew_small(cache, digest);
+    }
     us_cache_fan_path(cache, "objects", digest, path);
-    return is_small_there(cache, digest) || access(path, F_OK) == 0;
+    return us_cache_hold(cache, path);
 }
 
 /* False: it is not among the records. */
@@ -46,9 +69,9 @@ static struct us_error *put_small(struct cache *cache, const struct us_digest *d
     struct us_found found;
     pthread_mutex_lock(&cache->records->lock);
     us_records_refresh(cache, US_FRESH_ENOUGH);
-    struct us_error *error = us_records_locate(cache, digest, US_ENTRY_OBJECT, &found)
-                                 ? NULL
-                                 : us_records_append(cache, &entry);
+    bool there = us_records_locate(cache, digest, US_ENTRY_OBJECT, &found);
+    struct us_error *error =
+        there && !us_live_beside_gc(cache) ? NULL : us_records_append(cache, &entry);
     pthread_mutex_unlock(&cache->records->lock);
     return error;
 }
@@ -59,9 +82,19 @@ static void marker_path(const char *path, const struct us_digest *sum, char mark
              us_digest_hex(sum, hex));
 }
 
+/* What is held may be on its way to the trash and back while a gc looks at its stamp. */
 struct us_error *us_cache_get_object(struct us_store *store, const struct us_digest *digest,
                                      uint8_t **bytes, size_t *size) {
-    struct cache *cache = us_cache_of(store);
+    *bytes = NULL;
+    *size = 0;
+    for (int looks = 0; looks < 4 && !*bytes && us_cache_has_object(store, digest); looks++) {
+        US_TRY(us_cache_read_object(us_cache_of(store), digest, bytes, size));
+    }
+    return NULL;
+}
+
+struct us_error *us_cache_read_object(struct cache *cache, const struct us_digest *digest,
+                                      uint8_t **bytes, size_t *size) {
     char path[CACHE_PATH], marker[CACHE_PATH];
     us_cache_fan_path(cache, "objects", digest, path);
     if (get_small(cache, digest, bytes, size)) {
@@ -76,7 +109,7 @@ struct us_error *us_cache_get_object(struct us_store *store, const struct us_dig
     struct us_digest sum = us_digest_of(*bytes, *size);
     if (!trouble && !us_digest_equal(&sum, digest)) {
         marker_path(path, &sum, marker);
-        trouble = access(marker, F_OK) == 0 ? NULL : "its checksum is wrong";
+        trouble = us_cache_seek(cache, marker) ? NULL : "its checksum is wrong";
     }
     if (trouble) {
         us_cache_quarantine(cache, path, &info, trouble);
@@ -93,18 +126,25 @@ struct us_error *us_cache_put_object(struct us_store *store, const struct us_dig
     char path[CACHE_PATH], marker[CACHE_PATH];
     us_cache_fan_path(cache, "objects", digest, path);
     bool small = size <= SMALL_OBJECT;
-    if ((!small || cache->records->old_layout) && access(path, F_OK) == 0) {
+    if ((!small || cache->records->old_layout) && us_cache_hold(cache, path)) {
         return NULL;
     }
     if (small) {
+        us_live_begin(cache);
         return put_small(cache, digest, bytes, size);
     }
     /* The marker goes first: an object that can be seen can be checked, whoever wins. */
     struct us_digest sum = us_digest_of(bytes, size);
     if (!us_digest_equal(&sum, digest)) {
         marker_path(path, &sum, marker);
-        US_TRY(us_cache_mark(cache, marker));
+        if (!us_cache_hold(cache, marker)) {
+            US_TRY(us_cache_mark(cache, marker));
+        }
     }
     bool won;
-    return us_cache_publish(cache, path, &(struct us_part){bytes, size}, 1, true, &won);
+    US_TRY(us_cache_publish(cache, path, &(struct us_part){bytes, size}, 1, true, &won));
+    if (!won) {
+        us_cache_hold(cache, path);
+    }
+    return NULL;
 }

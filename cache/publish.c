@@ -15,7 +15,7 @@
 
 enum { FOREIGN_LEFTOVER_SECONDS = 7 * 24 * 3600 };
 
-static bool is_leftover(const char *path, const char *name) {
+bool us_cache_is_leftover(const char *path, const char *name) {
     size_t length = strlen(us_host_id());
     if (strncmp(name, us_host_id(), length) == 0 && name[length] == '.') {
         pid_t pid = (pid_t)strtol(name + length + 1, NULL, 10);
@@ -39,7 +39,7 @@ static void sweep(struct cache *cache) {
     }
     for (struct dirent *entry; (entry = readdir(folder));) {
         us_cache_room_path(cache, "tmp", entry->d_name, path);
-        if (entry->d_name[0] != '.' && is_leftover(path, entry->d_name)) {
+        if (entry->d_name[0] != '.' && us_cache_is_leftover(path, entry->d_name)) {
             unlink(path);
         }
     }

@@ -2,11 +2,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "cache/cache_internal.h"
+#include "cache/care.h"
 #include "cache/records.h"
+#include "cache/stock.h"
 #include "runtime/base/mem.h"
 
 /* Called for each file of a room with 32 hex digits as its name. */
@@ -133,42 +136,72 @@ struct us_error *us_cache_stats(struct us_store *store, struct us_cache_stats *s
     *stats = (struct us_cache_stats){0};
     US_TRY(visit_room(cache, "objects", count_object, stats));
     US_TRY(us_records_each(cache, count_record, &stats->records));
-    US_TRY(us_records_each_object(cache, count_record, &stats->objects[US_CACHE_OTHER]));
+    US_TRY(us_records_each_object(cache, count_record, &stats->inlined));
     char path[CACHE_PATH];
     us_cache_room_path(cache, "quarantine", "", path);
     count_entries(path, &stats->quarantined);
+    us_cache_room_path(cache, "trash", "", path);
+    count_entries(path, &stats->trash);
     us_cache_room_path(cache, "attempts", "", path);
     count_attempts(cache, path, &stats->attempts);
     return NULL;
 }
 
-static struct us_error *check_object(struct cache *cache, const char *path,
-                                     const struct us_digest *digest, void *context) {
-    (void)path;
-    struct us_cache_check *check = context;
-    uint8_t *bytes;
-    size_t size;
-    US_TRY(us_cache_get_object(&cache->store, digest, &bytes, &size));
-    check->objects++;
-    check->bytes += size;
-    check->damaged += bytes == NULL;
-    us_free(bytes);
-    return NULL;
+static int by_show(const void *a, const void *b) {
+    const struct us_cache_type *x = a, *y = b;
+    int order = strcmp(x->show, y->show);
+    if (order) {
+        return order;
+    }
+    if (x->objects.bytes != y->objects.bytes) {
+        return x->objects.bytes < y->objects.bytes ? 1 : -1;
+    }
+    return strcmp(x->type, y->type);
 }
 
-static struct us_error *count_object_entry(void *context, const struct us_record_view *view) {
-    (void)view;
-    ((struct us_cache_check *)context)->objects++;
-    return NULL;
+struct us_error *us_cache_types(struct us_store *store, struct us_cache_type **types,
+                                size_t *count) {
+    struct us_stock stock;
+    *types = NULL;
+    *count = 0;
+    struct us_error *error = us_stock_take(us_cache_of(store), &stock);
+    if (!error) {
+        us_stock_sum(&stock);
+        *types = us_calloc(stock.type_count, sizeof **types);
+    }
+    for (size_t i = 0; !error && i < stock.type_count; i++) {
+        const struct us_stock_type *from = &stock.types[i];
+        if (!from->records && !from->objects) {
+            continue;
+        }
+        (*types)[(*count)++] = (struct us_cache_type){
+            .type = us_strdup(from->type),
+            .show = us_strdup(from->show),
+            .objects = {from->objects, from->bytes},
+            .records = from->records,
+            .seconds = from->seconds,
+            .used = from->used,
+        };
+    }
+    us_stock_finish(&stock);
+    if (*count) {
+        qsort(*types, *count, sizeof **types, by_show);
+    }
+    return error;
 }
 
-struct us_error *us_cache_verify(struct us_store *store, struct us_cache_check *check) {
-    struct cache *cache = us_cache_of(store);
-    *check = (struct us_cache_check){0};
-    uint64_t bytes, damaged;
-    US_TRY(visit_room(cache, "objects", check_object, check));
-    US_TRY(us_records_verify(cache, &check->records, &bytes, &damaged));
-    check->bytes += bytes;
-    check->damaged += damaged;
-    return us_records_each_object(cache, count_object_entry, check);
+void us_cache_types_finish(struct us_cache_type *types, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        us_free(types[i].type);
+        us_free(types[i].show);
+    }
+    us_free(types);
+}
+
+struct us_error *us_cache_runs(struct us_store *store, size_t *runs) {
+    struct us_gc_watch watch;
+    US_TRY(us_live_look(us_cache_of(store), true, &watch));
+    *runs = watch.runs;
+    us_live_leave(&watch);
+    return NULL;
 }

@@ -8,15 +8,20 @@
 /* What stands on a command line, parsed. */
 struct us_arguments {
     const struct us_command *command;
-    const char *words[4]; /* what is not an option: GRAPH, NODE, ... */
+    const char *words[16]; /* what is not an option: GRAPH, NODE, ... */
     size_t word_count;
     struct us_setting *settings;
     size_t setting_count;
     const char **only;
     size_t only_count;
     const char *cache, *models, *frames, *devices, *as;
-    int threads;   /* 0: not given */
-    size_t memory; /* bytes; 0: not given */
+    int threads;               /* 0: not given */
+    size_t memory;             /* bytes; 0: not given */
+    size_t max_size;           /* bytes; 0: not given */
+    double keep, records_keep; /* seconds; 0: not given */
+    double sample;             /* part of all; 0: not given */
+    const char *name;
+    bool dry_run;
     bool keep_going, json, svg, markdown, verbose, help;
 };
 
@@ -35,6 +40,7 @@ enum us_option_bit {
     US_OPT_DEVICES = 1 << 11,
     US_OPT_AS = 1 << 12,
     US_OPT_VERBOSE = 1 << 13,
+    US_OPT_CARE = 1 << 24, /* what the cache's verbs take */
     US_OPT_RUN = US_OPT_SET | US_OPT_CACHE | US_OPT_MODELS | US_OPT_ONLY | US_OPT_FRAMES,
 };
 
@@ -64,6 +70,8 @@ void us_options_print(unsigned options, struct us_str *out);
 /* "8G", "512 MiB", "1.5GB", "4096": bytes; K, M, G and T are powers of 1024. False when it is none
  * of these. */
 bool us_size_parse(const char *text, size_t *bytes);
+/* "30d", "12h", "90m", "45s", "2w": seconds. False when it is none of these. */
+bool us_duration_parse(const char *text, double *seconds);
 
 int us_command_run(const struct us_arguments *arguments);
 int us_command_rank(const struct us_arguments *arguments);

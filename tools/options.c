@@ -6,7 +6,7 @@
 #include "runtime/base/str.h"
 #include "tools/command.h"
 
-enum kind { FLAG, TEXT, COUNT, SIZE, SETTING, LIST };
+enum kind { FLAG, TEXT, COUNT, SIZE, SETTING, LIST, DURATION, PERCENT };
 
 struct option {
     const char *name, *value, *doc;
@@ -39,6 +39,17 @@ static const struct option options[] = {
      US_OPT_AS, TEXT, AT(as), 0},
     {"keep-going", NULL, "run what does not depend on a failed frame", US_OPT_KEEP_GOING, FLAG,
      AT(keep_going), 0},
+    {"max-size", "SIZE", "gc: what the cache may take, such as 500G", US_OPT_CARE, SIZE,
+     AT(max_size), 0},
+    {"keep", "TIME", "gc: leave what was used within, such as 30d or 12h", US_OPT_CARE, DURATION,
+     AT(keep), 0},
+    {"records-keep", "TIME", "gc: records live at least so long (else 180d)", US_OPT_CARE, DURATION,
+     AT(records_keep), 0},
+    {"dry-run", NULL, "gc: say what would go, remove nothing", US_OPT_CARE, FLAG, AT(dry_run), 0},
+    {"name", "NAME", "pin: what to call it (else the graph's file name)", US_OPT_CARE, TEXT,
+     AT(name), 0},
+    {"sample", "PERCENT", "verify: read only so many of the objects, such as 5%", US_OPT_CARE,
+     PERCENT, AT(sample), 0},
     {"json", NULL, "one JSON object a line", US_OPT_JSON, FLAG, AT(json), 0},
     {"svg", NULL, "draw it (needs Graphviz's dot)", US_OPT_SVG, FLAG, AT(svg), 0},
     {"markdown", NULL, "as a page of the documentation", US_OPT_MARKDOWN, FLAG, AT(markdown), 0},
@@ -84,6 +95,25 @@ bool us_size_parse(const char *text, size_t *bytes) {
     }
     *bytes = (size_t)number;
     return true;
+}
+
+bool us_duration_parse(const char *text, double *seconds) {
+    static const struct {
+        char unit;
+        double seconds;
+    } units[] = {{'s', 1}, {'m', 60}, {'h', 3600}, {'d', 86400}, {'w', 7 * 86400}};
+    char *end;
+    if (text[0] < '0' || text[0] > '9') {
+        return false;
+    }
+    double number = strtod(text, &end);
+    for (size_t i = 0; i < sizeof units / sizeof *units; i++) {
+        if (*end == units[i].unit && end[1] == '\0' && number > 0 && number < 1e6) {
+            *seconds = number * units[i].seconds;
+            return true;
+        }
+    }
+    return false;
 }
 
 static struct us_error *usage_hint(const struct us_command *command, struct us_error *error) {
@@ -141,6 +171,21 @@ static struct us_error *store_option(const struct option *option, const char *va
                    ? NULL
                    : us_fail(US_USAGE, "--%s is '%s', wanted a size such as 512M or 8G",
                              option->name, value);
+    case DURATION:
+        return us_duration_parse(value, field)
+                   ? NULL
+                   : us_fail(US_USAGE, "--%s is '%s', wanted a time such as 30d, 12h or 45m",
+                             option->name, value);
+    case PERCENT: {
+        double percent = strtod(value, &end);
+        end += *end == '%';
+        if (*end || end == value || !(percent > 0 && percent <= 100)) {
+            return us_fail(US_USAGE, "--%s is '%s', allowed above 0%% up to 100%%", option->name,
+                           value);
+        }
+        *(double *)field = percent / 100;
+        return NULL;
+    }
     case SETTING:
         return add_setting(value, arguments);
     case LIST:

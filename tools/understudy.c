@@ -40,10 +40,22 @@ const struct us_command us_commands[] = {
      "understudy schema > understudy.schema.json\n", us_command_schema},
     {"graph", "GRAPH", 1, 1, US_OPT_SET | US_OPT_SVG, "print the graph for Graphviz, or as SVG", "",
      "understudy graph shot.yaml --svg > shot.svg\n", us_command_graph},
-    {"cache", "stats|verify", 1, 1, US_OPT_CACHE | US_OPT_JSON,
-     "count what the cache holds, or read and check all of it",
-     "verify moves damaged files aside and ends with status 1 when there were any.\n",
-     "understudy cache stats\nunderstudy cache verify --cache /mnt/cache\n", us_command_cache},
+    {"cache", "stats | gc | verify | reindex | pins | pin GRAPH [NODE...] | unpin NAME", 1, 15,
+     US_OPT_CACHE | US_OPT_JSON | US_OPT_CARE | US_OPT_SET | US_OPT_MODELS | US_OPT_FRAMES,
+     "count, shrink, check or repair what the cache holds, or pin results",
+     "stats    what it holds by kind, and by show and node type\n"
+     "gc       removes what no result needs; over --max-size also results: first those that are\n"
+     "         cheap to make again for their size and long unused. Never what a run uses or a pin\n"
+     "         names. A result that is gone is made again when it is needed.\n"
+     "verify   reads everything and moves damaged files aside; status 1 when there were any\n"
+     "reindex  makes tables and indexes anew from what lies in the cache\n"
+     "pin      keeps the results of a graph's outputs, or of the nodes named, until unpin\n",
+     "understudy cache stats\n"
+     "understudy cache gc --max-size 500G --keep 30d --dry-run\n"
+     "understudy cache pin shot.yaml comp model --name ab010_delivery\n"
+     "understudy cache unpin ab010_delivery\n"
+     "understudy cache verify --sample 5% --cache /mnt/cache\n",
+     us_command_cache},
     {"devices", "", 0, 0, US_OPT_JSON, "list what can compute here", "", "understudy devices\n",
      us_command_devices},
     {"doctor", "", 0, 0, US_OPT_CACHE | US_OPT_MODELS | US_OPT_VERBOSE,

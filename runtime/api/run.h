@@ -91,6 +91,15 @@ void us_run_destroy(struct us_run *run);
 size_t us_run_plan_count(const struct us_run *run);
 struct us_plan_entry us_run_plan_entry(struct us_run *run, size_t index);
 
+/* What names an entry's result in the cache. */
+struct us_plan_result {
+    struct us_digest key;            /* of its record */
+    const struct us_digest *objects; /* one an output; NULL while they are not known */
+    size_t count;
+    bool stored; /* the outputs are objects; else a file is, or nothing */
+};
+struct us_plan_result us_run_plan_result(const struct us_run *run, size_t index);
+
 /* The memory that a node which runs takes in one place. */
 struct us_memory_use {
     const struct us_node *node;

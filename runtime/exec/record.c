@@ -87,7 +87,9 @@ static struct us_record_note note_of(const struct us_run *run, const struct task
                                      const struct record *record) {
     struct us_record_note note = {.type = task_node(run, task)->type->name,
                                   .show = run->graph->show,
-                                  .seconds = record->remake_seconds};
+                                  .seconds = record->remake_seconds > record->seconds
+                                                 ? record->remake_seconds
+                                                 : record->seconds};
     if (task_is_stored(run, task) && !record->unstored) {
         note.objects = record->outputs;
         note.sizes = record->sizes;

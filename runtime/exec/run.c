@@ -108,6 +108,16 @@ struct us_plan_entry us_run_plan_entry(struct us_run *run, size_t index) {
     };
 }
 
+struct us_plan_result us_run_plan_result(const struct us_run *run, size_t index) {
+    const struct task *task = &run->tasks[run->plan[index]];
+    return (struct us_plan_result){
+        .key = task->plan_key,
+        .objects = task->digests,
+        .count = (size_t)us_port_count(task_node(run, task)->type->outputs),
+        .stored = task_is_stored(run, task),
+    };
+}
+
 struct us_error *us_run_execute(struct us_run *run, struct us_summary *summary) {
     US_TRY(us_run_refusal(run));
     warn_of_memory(run);
