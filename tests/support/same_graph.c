@@ -2,19 +2,6 @@
 
 #include <string.h>
 
-#define SAME(condition, what) \
-    do {                      \
-        if (!(condition)) {   \
-            return what;      \
-        }                     \
-    } while (0)
-
-#define SAME_PART(call)          \
-    do {                         \
-        const char *part = call; \
-        SAME(!part, part);       \
-    } while (0)
-
 static bool same_text(const char *a, const char *b) {
     return a && b ? strcmp(a, b) == 0 : a == b;
 }
@@ -40,13 +27,20 @@ static bool same_frames(const struct us_frames *a, const struct us_frames *b) {
     return same;
 }
 
+static uint64_t bits_of(double number) {
+    uint64_t bits;
+    memcpy(&bits, &number, sizeof bits);
+    return bits;
+}
+
 static bool same_value(enum us_param_type type, const void *a, const void *b) {
     switch (type) {
     case US_PARAM_BOOL:
         return *(const bool *)a == *(const bool *)b;
     case US_PARAM_INT:
+        return *(const int64_t *)a == *(const int64_t *)b;
     case US_PARAM_DOUBLE:
-        return memcmp(a, b, 8) == 0;
+        return bits_of(*(const double *)a) == bits_of(*(const double *)b);
     case US_PARAM_STRING:
     case US_PARAM_PATH:
     case US_PARAM_CHOICE:
@@ -64,72 +58,92 @@ static const char *params_difference(const struct us_node *a, const struct us_no
     const struct us_param *params = a->type->params;
     for (size_t i = 0; params && params[i].name; i++) {
         size_t offset = params[i].offset;
-        SAME(same_pos(a->param_pos[i], b->param_pos[i]), "the place of a parameter");
-        SAME(same_value(params[i].type, (const char *)a->params + offset,
-                        (const char *)b->params + offset),
-             params[i].name);
-    }
-    return NULL;
-}
-
-static const char *animations_difference(const struct us_node *a, const struct us_node *b) {
-    SAME(a->animation_count == b->animation_count, "the number of animations");
-    for (size_t i = 0; i < a->animation_count; i++) {
-        const struct us_animation *x = &a->animations[i], *y = &b->animations[i];
-        SAME(x->param == y->param && x->linear == y->linear && x->count == y->count, "animation");
-        for (size_t k = 0; k < x->count; k++) {
-            SAME(x->keys[k].frame == y->keys[k].frame &&
-                     memcmp(&x->keys[k].value, &y->keys[k].value, sizeof(double)) == 0,
-                 "keyframe");
+        if (!same_pos(a->param_pos[i], b->param_pos[i]) ||
+            !same_value(params[i].type, (const char *)a->params + offset,
+                        (const char *)b->params + offset)) {
+            return params[i].name;
         }
     }
     return NULL;
 }
 
-static bool same_link(const struct us_link *a, const struct us_link *b) {
-    return a->node == b->node && a->port == b->port && same_pos(a->pos, b->pos);
+static bool same_animation(const struct us_animation *a, const struct us_animation *b) {
+    bool same = a->param == b->param && a->linear == b->linear && a->count == b->count;
+    for (size_t k = 0; same && k < a->count; k++) {
+        same = a->keys[k].frame == b->keys[k].frame &&
+               bits_of(a->keys[k].value) == bits_of(b->keys[k].value);
+    }
+    return same;
+}
+
+static bool same_animations(const struct us_node *a, const struct us_node *b) {
+    bool same = a->animation_count == b->animation_count;
+    for (size_t i = 0; same && i < a->animation_count; i++) {
+        same = same_animation(&a->animations[i], &b->animations[i]);
+    }
+    return same;
+}
+
+static bool same_links(const struct us_link *a, const struct us_link *b, size_t count) {
+    bool same = true;
+    for (size_t i = 0; same && i < count; i++) {
+        same = a[i].node == b[i].node && a[i].port == b[i].port && same_pos(a[i].pos, b[i].pos);
+    }
+    return same;
+}
+
+static bool same_inputs(const struct us_node *a, const struct us_node *b) {
+    bool same = true;
+    for (int i = 0; same && i < us_port_count(a->type->inputs); i++) {
+        same = a->inputs[i].count == b->inputs[i].count &&
+               same_links(a->inputs[i].links, b->inputs[i].links, a->inputs[i].count);
+    }
+    return same;
 }
 
 static const char *node_difference(const struct us_node *a, const struct us_node *b) {
-    SAME(same_text(a->name, b->name), "name");
-    SAME(a->type == b->type, "type");
-    SAME(same_pos(a->pos, b->pos), "place");
-    SAME(a->store == b->store, "store policy");
-    SAME_PART(params_difference(a, b));
-    SAME_PART(animations_difference(a, b));
-    for (int i = 0; i < us_port_count(a->type->inputs); i++) {
-        SAME(a->inputs[i].count == b->inputs[i].count, "the number of links");
-        for (size_t k = 0; k < a->inputs[i].count; k++) {
-            SAME(same_link(&a->inputs[i].links[k], &b->inputs[i].links[k]), "link");
-        }
+    if (!same_text(a->name, b->name) || a->type != b->type || a->store != b->store) {
+        return "name, type or store policy";
     }
-    return NULL;
+    if (!same_pos(a->pos, b->pos)) {
+        return "place";
+    }
+    if (!same_animations(a, b)) {
+        return "animation";
+    }
+    return same_inputs(a, b) ? params_difference(a, b) : "link";
 }
 
-static const char *files_difference(const struct us_graph *a, const struct us_graph *b) {
-    SAME(a->file_count == b->file_count, "the number of files");
-    for (size_t i = 0; i < a->file_count; i++) {
-        SAME(same_text(a->files[i].path, b->files[i].path), "file");
-        SAME(same_text(a->files[i].real, b->files[i].real), "real path");
-        SAME(us_digest_equal(&a->files[i].digest, &b->files[i].digest), "digest of a file");
+static bool same_files(const struct us_graph *a, const struct us_graph *b) {
+    bool same = a->file_count == b->file_count;
+    for (size_t i = 0; same && i < a->file_count; i++) {
+        same = same_text(a->files[i].path, b->files[i].path) &&
+               same_text(a->files[i].real, b->files[i].real) &&
+               us_digest_equal(&a->files[i].digest, &b->files[i].digest);
     }
-    return NULL;
+    return same;
+}
+
+static bool same_head(const struct us_graph *a, const struct us_graph *b) {
+    return a->registry == b->registry && same_text(a->path, b->path) &&
+           same_text(a->folder, b->folder) && same_text(a->show, b->show) &&
+           a->has_roots == b->has_roots;
 }
 
 const char *us_test_graph_difference(const struct us_graph *a, const struct us_graph *b) {
-    SAME(a->registry == b->registry, "table of node types");
-    SAME(same_text(a->path, b->path), "path");
-    SAME(same_text(a->folder, b->folder), "folder");
-    SAME(same_text(a->show, b->show), "show");
-    SAME(a->has_roots == b->has_roots, "roots");
-    SAME_PART(files_difference(a, b));
-    SAME(a->node_count == b->node_count, "the number of nodes");
-    for (size_t i = 0; i < a->node_count; i++) {
-        SAME_PART(node_difference(&a->nodes[i], &b->nodes[i]));
+    if (!same_head(a, b)) {
+        return "registry, path, folder, show or roots";
     }
-    SAME(a->output_count == b->output_count, "the number of outputs");
-    for (size_t i = 0; i < a->output_count; i++) {
-        SAME(same_link(&a->outputs[i], &b->outputs[i]), "output");
+    if (!same_files(a, b)) {
+        return "file";
     }
-    return NULL;
+    if (a->node_count != b->node_count || a->output_count != b->output_count ||
+        !same_links(a->outputs, b->outputs, a->output_count)) {
+        return "the number of nodes, or outputs";
+    }
+    const char *difference = NULL;
+    for (size_t i = 0; i < a->node_count && !difference; i++) {
+        difference = node_difference(&a->nodes[i], &b->nodes[i]);
+    }
+    return difference;
 }

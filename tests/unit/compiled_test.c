@@ -219,7 +219,7 @@ static void survives_forgery(void **state) {
     struct us_str bytes = {0};
     size_t refused = 0;
     assert_true(us_graph_freeze(graph, &bytes));
-    for (size_t i = 8 * US_COMPILED_HEADER; i < 8 * bytes.length; i++) {
+    for (size_t i = (size_t)8 * US_COMPILED_HEADER; i < 8 * bytes.length; i++) {
         bytes.data[i / 8] = (char)(bytes.data[i / 8] ^ 1 << i % 8);
         struct us_digest sum =
             us_digest_of(bytes.data + US_COMPILED_HEADER, bytes.length - US_COMPILED_HEADER);
