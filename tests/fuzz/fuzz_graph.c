@@ -1,7 +1,8 @@
 /* libFuzzer target of the graph language: the bytes are a graph file, loaded with the toy nodes.
  * What loads is used, and must come back equal from its compiled form. Files are in memory
- * (us_read_file is wrapped): the graph, which may include "part.yaml" and "again.yaml". A graph
- * whose last byte is '#' is loaded with -p n=3. docs/fuzzing.md says how to run it. */
+ * (us_read_file is wrapped): the graph, which may include "part.yaml", "again.yaml" and
+ * "cycle.yaml". A graph whose last byte is '#' is loaded with -p n=3. docs/fuzzing.md says how to
+ * run it. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,11 +34,14 @@ static const char part[] =
     "nodes:\n"
     "  a: {type: toy_number, value: $(n), frames: 1-4}\n"
     "  b: {type: toy_add, values: a, plus: {1: 0, 4: $(n)}, label: \"$(s)\"}\n";
-static const char again[] = "include: [part.yaml, graph.yaml]\nnodes: {a: {value: 1}}\n";
+static const char again[] = "include: [part.yaml, ./part.yaml]\nnodes: {a: {value: 1}}\n";
+static const char cycle[] = "include: graph.yaml\n";
 
 static struct file files[] = {{FOLDER "graph.yaml", "", 0},
                               {FOLDER "part.yaml", part, sizeof part - 1},
-                              {FOLDER "again.yaml", again, sizeof again - 1}};
+                              {FOLDER "again.yaml", again, sizeof again - 1},
+                              {FOLDER "./part.yaml", part, sizeof part - 1},
+                              {FOLDER "cycle.yaml", cycle, sizeof cycle - 1}};
 
 struct us_error *__wrap_us_read_file(const char *path, size_t limit, uint8_t **bytes,
                                      size_t *size) {
