@@ -25,7 +25,7 @@ static void leave(void) {
     }
 }
 
-int LLVMFuzzerInitialize(int *argc, char ***argv) {
+int LLVMFuzzerInitialize(int *argc, char ***argv) { // NOLINT: as libFuzzer declares it
     static const char *const names[] = {"a.1001.exr", "a.1002.exr", "a.-3.exr", "t1/a.7.exr",
                                         "t2/a.7.exr", "t[x]/b",     "#/c.0001", "b.exr"};
     (void)argc, (void)argv;

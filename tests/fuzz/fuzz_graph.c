@@ -17,7 +17,9 @@
 #define FOLDER "/no-such-folder/"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
-struct us_error *__wrap_us_read_file(const char *path, size_t limit, uint8_t **bytes, size_t *size);
+/* The name is the linker's. */
+struct us_error *__wrap_us_read_file(const char *path, size_t limit, // NOLINT
+                                     uint8_t **bytes, size_t *size);
 
 struct file {
     const char *path;
@@ -57,19 +59,24 @@ struct us_error *__wrap_us_read_file(const char *path, size_t limit, uint8_t **b
     return us_fail(US_MISSING, "cannot read '%s'", path);
 }
 
+static void check_links(const struct us_graph *graph, size_t index) {
+    const struct us_node *node = &graph->nodes[index];
+    for (int i = 0; i < us_port_count(node->type->inputs); i++) {
+        for (size_t k = 0; k < node->inputs[i].count; k++) {
+            if (node->inputs[i].links[k].node >= index) {
+                abort();
+            }
+        }
+    }
+}
+
 static void use(const struct us_graph *graph) {
     for (size_t i = 0; i < graph->node_count; i++) {
         const struct us_node *node = &graph->nodes[i];
         char *params = us_malloc(node->type->params_size);
         us_node_params_at(node, (struct us_frame){.number = 1001}, params);
         us_free(params);
-        for (int k = 0; k < us_port_count(node->type->inputs); k++) {
-            for (size_t l = 0; l < node->inputs[k].count; l++) {
-                if (node->inputs[k].links[l].node >= i) {
-                    abort();
-                }
-            }
-        }
+        check_links(graph, i);
     }
     us_free(us_graph_dot(graph));
 }

@@ -58,7 +58,7 @@ static void write_seed(const char *folder, int number) {
     us_str_finish(&bytes);
 }
 
-int LLVMFuzzerInitialize(int *argc, char ***argv) {
+int LLVMFuzzerInitialize(int *argc, char ***argv) { // NOLINT: as libFuzzer declares it
     const char *folder = getenv("FUZZ_SEEDS");
     (void)argc, (void)argv;
     for (int i = 0; folder && i < (int)(sizeof graphs / sizeof *graphs); i++) {

@@ -24,9 +24,12 @@ SECONDS = int(os.environ.get("FUZZ_SECONDS", "60"))
 
 
 def build(targets):
-    if not shutil.which("clang"):
-        print("skipped: no clang")
+    if not shutil.which("clang-14"):
+        print("skipped: no clang-14")
         sys.exit(0)
+    cache = BUILD / "CMakeCache.txt"
+    if cache.exists() and "clang-14" not in cache.read_text():
+        shutil.rmtree(BUILD)  # of another compiler: CMake would lose the preset's settings
     launcher = ["-DCMAKE_C_COMPILER_LAUNCHER=ccache", "-DCMAKE_CXX_COMPILER_LAUNCHER=ccache"] if shutil.which("ccache") else []
     for words in (["cmake", "--preset", "fuzz", *launcher],
                   ["cmake", "--build", "--preset", "fuzz", "--target", *(f"fuzz_{target}" for target in targets)]):
