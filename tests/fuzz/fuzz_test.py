@@ -18,7 +18,7 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SCRATCH = pathlib.Path(sys.argv[2]).absolute()
 BUILD = ROOT / "build/fuzz"
-MAIN = ["graph", "record", "frames", "index"]
+MAIN = ["graph", "record", "pack", "frames", "index"]
 OTHERS = ["exr", "weights", "faces", "onnx"]
 SECONDS = int(os.environ.get("FUZZ_SECONDS", "60"))
 
