@@ -38,6 +38,7 @@ struct lab {
     struct edit_outcome outcome;
     struct us_frames only; /* just these frames, when there are any */
     int fail_after, threads;
+    bool again; /* the run failed for good reason: it is to be run again */
     const char *edit;
 };
 
@@ -52,6 +53,10 @@ int nanosleep(const struct timespec *wanted, struct timespec *left) {
 static void note(void *context, const struct us_event *event) {
     struct lab *lab = context;
     struct edit_outcome *outcome = &lab->outcome;
+    for (const struct us_error *e = event->error; e && event->kind == US_EVENT_FAILED;
+         e = e->cause) {
+        us_str_printf(&outcome->failures, "  %s: %s\n", event->label, e->text);
+    }
     if (event->kind != US_EVENT_START && event->kind != US_EVENT_DONE) {
         return;
     }
@@ -124,24 +129,39 @@ static void write_graph(struct lab *lab, const char *name, const char *out, char
     us_str_finish(&text);
 }
 
+/* Every needed task: what the plan said, what was known of it, what became of it. */
+static void tell_tasks(const struct lab *lab, struct us_str *text) {
+    for (int t = 0; t < lab->before.count; t++) {
+        const struct edit_task *task = &lab->before.tasks[t];
+        const struct edit_did *did = &lab->outcome.did[t];
+        us_str_printf(text, "# n%d@%d:%d%s%s%s%s | %s%s%s | %s\n", lab->world.nodes[task->node].id,
+                      task->frame.take, task->frame.number, task->needed ? "" : " not needed",
+                      task->known ? "" : " unknown", task->at_hand ? " at hand" : "",
+                      edit_was_made(&lab->made, task->id) ? " made" : "",
+                      did->run ? "run" : "cached", did->maybe ? " maybe" : "",
+                      did->done ? ", RAN" : "", did->why);
+    }
+}
+
 static void fail_with(struct lab *lab, const char *faults) {
     struct us_str text = {0};
     edit_world_text(&lab->world, "out", &text);
-    print_error("SEED=%" PRIu64 " EDITS=%d, edit %d: %s%s\n%s%s", lab->seed, lab->step + 1,
-                lab->step, lab->edit, lab->only.count ? " (some frames only)" : "", faults,
-                us_str_text(&text));
+    tell_tasks(lab, &text);
+    fprintf(stderr, "SEED=%" PRIu64 " EDITS=%d, edit %d: %s%s\n%s%s", lab->seed, lab->step + 1,
+            lab->step, lab->edit, lab->only.count ? " (some frames only)" : "", faults,
+            us_str_text(&text));
     us_str_finish(&text);
     fail();
 }
 
 /* -- one run and what to make of it */
 
-static void check_written(struct lab *lab, const char *out, bool pure_only, struct us_str *faults) {
+/* What is asked for. A file that is only read by something cached may be gone. */
+static void check_written(struct lab *lab, const char *out, struct us_str *faults) {
     for (int t = 0; t < lab->after.count; t++) {
         const struct edit_task *task = &lab->after.tasks[t];
         const struct edit_node *node = &lab->world.nodes[task->node];
-        (void)pure_only;
-        if (task->needed && edit_writes(node->kind) &&
+        if (task->asked && edit_writes(node->kind) &&
             !edit_disk_written_right(&lab->disk, &lab->world, out, task)) {
             us_str_printf(faults, "  n%d@%d:%d: STALE in %s\n", node->id, task->frame.take,
                           task->frame.number, out);
@@ -162,6 +182,13 @@ static void check_sights(struct lab *lab, struct us_str *faults) {
     }
 }
 
+/* A trained model turned out to be damaged when it was read: the run says so, and the next one
+ * trains. */
+static bool training_lost(const struct lab *lab) {
+    return lab->outcome.summary.status == 75 &&
+           strstr(us_str_text(&lab->outcome.failures), "lost or damaged while this ran");
+}
+
 static void judge(struct lab *lab, struct us_error *error) {
     struct us_str faults = {0};
     const bool faulty = lab->fail_after >= 0 && edit_log.fail_after == 0;
@@ -174,14 +201,19 @@ static void judge(struct lab *lab, struct us_error *error) {
             us_str_printf(&faults, "  ERROR %s\n", e->text);
         }
     } else {
-        const bool whole = !(faulty && lab->outcome.summary.status != 0);
+        lab->again = training_lost(lab);
+        const bool whole = !((faulty || lab->again) && lab->outcome.summary.status != 0);
         edit_evaluate(&lab->world, &lab->sources, &lab->trainings,
                       lab->only.count ? &lab->only : NULL, &lab->after);
+        edit_disk_look(&lab->disk, &lab->world, lab->store, &lab->after);
+        if (whole) {
+            us_str_append(&faults, us_str_text(&lab->outcome.failures));
+        }
         edit_judge(&lab->world, &lab->before, &lab->after, &lab->made, &lab->outcome, whole,
                    &faults);
         check_sights(lab, &faults);
         if (whole) {
-            check_written(lab, "out", false, &faults);
+            check_written(lab, "out", &faults);
         }
         for (int t = 0; t < lab->after.count; t++) {
             if (lab->outcome.did[t].done) {
@@ -200,6 +232,7 @@ static void run_incremental(struct lab *lab) {
     char path[300];
     write_graph(lab, "shot.yaml", "out", path);
     us_str_finish(&lab->outcome.strange);
+    us_str_finish(&lab->outcome.failures);
     memset(&lab->outcome, 0, sizeof lab->outcome);
     edit_evaluate(&lab->world, &lab->sources, &lab->trainings, lab->only.count ? &lab->only : NULL,
                   &lab->before);
@@ -207,6 +240,7 @@ static void run_incremental(struct lab *lab) {
     edit_log.trainings = &lab->trainings;
     edit_log.sight_count = 0;
     edit_log.fail_after = lab->fail_after;
+    lab->again = false;
     judge(lab, plan_and_run(lab, lab->store, path, true));
 }
 
@@ -237,7 +271,7 @@ static void run_on_empty(struct lab *lab) {
                   &lab->after);
     struct us_str faults = {0};
     check_sights(lab, &faults);
-    check_written(lab, "other", true, &faults);
+    check_written(lab, "other", &faults);
     if (faults.length) {
         fail_with(lab, us_str_text(&faults));
     }
@@ -351,6 +385,10 @@ static void step(struct lab *lab) {
     lab->edit = edit(lab);
     keep_frames_that_are_there(lab);
     run_incremental(lab);
+    if (lab->again) {
+        lab->fail_after = -1;
+        run_incremental(lab);
+    }
     if (lab->step % EMPTY_EVERY == EMPTY_EVERY - 1) {
         run_on_empty(lab);
     }
@@ -387,6 +425,7 @@ static int live_through(uint64_t seed, int edits) {
     us_free(lab.made.slots);
     us_free(lab.trainings.items);
     us_str_finish(&lab.outcome.strange);
+    us_str_finish(&lab.outcome.failures);
     us_frames_finish(&lab.only);
     remove_tree(folder);
     return edits;

@@ -12,6 +12,7 @@ struct judge {
     bool due[EDIT_TASKS];     /* had to run */
     bool wanted[EDIT_TASKS];  /* something that had to run, or to be made again, reads it */
     bool renewed[EDIT_TASKS]; /* it, or something above it, was trained anew for good reason */
+    bool whole;               /* the run came to its end */
 };
 
 static void fault(struct judge *judge, int task, const char *what) {
@@ -55,12 +56,33 @@ static void hand_down(int input, void *context) {
     *ends[1] |= ends[0][input];
 }
 
+static bool same_id(const struct judge *judge, int a, int b) {
+    const struct edit_id *x = &judge->after->tasks[a].id, *y = &judge->after->tasks[b].id;
+    return x->a == y->a && x->b == y->b;
+}
+
+/* Another task with the same action ran in this run, or one that made the same lost object again:
+ * one result serves both. */
+static bool shared(const struct judge *judge, int task) {
+    for (int t = 0; t < judge->after->count; t++) {
+        if (t != task && judge->outcome->did[t].done && same_id(judge, t, task)) {
+            return true;
+        }
+    }
+    return !judge->before->tasks[task].at_hand && judge->after->tasks[task].at_hand;
+}
+
 /* From the outputs up; then what follows from trainings, down. */
 static void find_due(struct judge *judge) {
     for (int pass = 0; pass < 2; pass++) {
         memset(judge->wanted, 0, sizeof judge->wanted);
         for (int t = judge->after->count; t-- > 0;) {
-            judge->due[t] = judge->outcome->did[t].started && had_to_run(judge, t);
+            const struct edit_did *did = &judge->outcome->did[t];
+            /* What a run that stopped early did not come to counts as well; so does what the plan
+             * was sure of, and then a twin made for it. */
+            const bool begun = did->started || (!judge->whole && did->run) ||
+                               (did->run && !did->maybe && shared(judge, t));
+            judge->due[t] = begun && had_to_run(judge, t);
             bool again = judge->wanted[t] && !judge->before->tasks[t].at_hand;
             if (judge->due[t] || again) {
                 edit_each_input(judge->world, judge->after, t, want, judge);
@@ -75,33 +97,22 @@ static void find_due(struct judge *judge) {
     }
 }
 
-static bool same_id(const struct judge *judge, int a, int b) {
-    const struct edit_id *x = &judge->after->tasks[a].id, *y = &judge->after->tasks[b].id;
-    return x->a == y->a && x->b == y->b;
-}
-
-/* Another task with the same action ran in this run, so that one result serves both. */
-static bool shared(const struct judge *judge, int task) {
-    for (int t = 0; t < judge->after->count; t++) {
-        if (t != task && judge->outcome->did[t].done && same_id(judge, t, task)) {
-            return true;
-        }
-    }
-    return false;
+static bool stored(const struct judge *judge, int task) {
+    const struct edit_node *node = &judge->world->nodes[judge->after->tasks[task].node];
+    return node->kind != EDIT_FILE && node->store != 2 && !edit_writes(node->kind);
 }
 
 static void judge_runs(struct judge *judge) {
     for (int t = 0; t < judge->after->count; t++) {
         const struct edit_did *did = &judge->outcome->did[t];
-        const bool writes = edit_writes(judge->world->nodes[judge->after->tasks[t].node].kind);
         if (did->started > 1) {
             fault(judge, t, "ran twice in one run");
         }
         if (did->started && !judge->due[t]) {
             fault(judge, t, "NEEDLESS");
         }
-        for (int o = 0; o < t && did->done && !writes; o++) {
-            if (judge->outcome->did[o].done && same_id(judge, o, t) &&
+        for (int o = 0; o < t && did->done && stored(judge, t); o++) {
+            if (stored(judge, o) && judge->outcome->did[o].done && same_id(judge, o, t) &&
                 judge->before->tasks[t].known && !judge->renewed[t]) {
                 fault(judge, t, "NEEDLESS: another task made the same in this run");
             }
@@ -149,7 +160,8 @@ void edit_judge(const struct edit_world *world, const struct edit_state *before,
                           .after = after,
                           .made = made,
                           .outcome = outcome,
-                          .faults = faults};
+                          .faults = faults,
+                          .whole = whole};
     us_str_append(faults, us_str_text(&outcome->strange));
     find_due(&judge);
     judge_runs(&judge);

@@ -33,7 +33,7 @@ static void take_input(struct gather *gather, int port, int entry, int output, i
     }
     const struct edit_node *node = &gather->world->nodes[above->node];
     char *name = gather->names[gather->name_count++];
-    snprintf(name, 16, "n%d", node->id);
+    snprintf(name, 16, "n%d%s", node->id, output ? ".low" : "");
     struct edit_input *slot = &gather->call->inputs[port][gather->call->input_count[port]++];
     *slot = (struct edit_input){
         .entry = (uint64_t)entry, .number = above->numbers[output], .name = name};
@@ -153,7 +153,8 @@ static void mark_needed(const struct edit_world *world, const struct us_frames *
         const struct edit_node *node = &world->nodes[task->node];
         const struct us_frame any_take = {0, task->frame.number};
         bool wanted = !only || !edit_per_frame(node->kind) || us_frames_find(only, any_take) >= 0;
-        task->needed |= node->output && wanted;
+        task->asked = node->output && wanted;
+        task->needed |= task->asked;
         if (task->needed) {
             edit_each_input(world, state, t, need, state);
         }
@@ -185,7 +186,8 @@ void edit_evaluate(const struct edit_world *world, const struct edit_sources *so
 
 int edit_find(const struct edit_world *world, const struct edit_state *state, const char *label) {
     int id, a = 0, b = 0;
-    const int parts = sscanf(label, "n%d@%d:%d", &id, &a, &b);
+    const char *at = strchr(label, '@'); /* what is before it may name a port: "n3.low@1" */
+    const int parts = sscanf(label, "n%d", &id) + (at ? sscanf(at, "@%d:%d", &a, &b) : 0);
     const struct us_frame frame = parts == 3 ? (struct us_frame){a, b} : (struct us_frame){0, a};
     for (int t = 0; parts >= 1 && t < state->count; t++) {
         const struct edit_task *task = &state->tasks[t];

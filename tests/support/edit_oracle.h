@@ -20,6 +20,7 @@ struct edit_id {
 struct edit_task {
     int node;
     struct us_frame frame;
+    bool asked;         /* of an output */
     bool needed, known; /* not known: below a training that never was */
     uint64_t numbers[EDIT_OUTPUTS];
     struct edit_id id; /* of type, version, parameters and contents of all inputs */
@@ -41,7 +42,7 @@ void edit_evaluate(const struct edit_world *world, const struct edit_sources *so
 /* Calls visit(input task, context) for every value the task reads. */
 void edit_each_input(const struct edit_world *world, const struct edit_state *state, int task,
                      void (*visit)(int input, void *context), void *context);
-/* The task of a label, "n3@1" or "n3@0:1" or "n3"; -1: none. */
+/* The task of a label, "n3@1" or "n3.low@0:1" or "n3"; -1: none. */
 int edit_find(const struct edit_world *world, const struct edit_state *state, const char *label);
 
 /* The actions ever computed. */
@@ -54,7 +55,7 @@ void edit_make(struct edit_made *made, struct edit_id id);
 
 /* What a run did, task by task. */
 struct edit_did {
-    int started, done;    /* events */
+    int started, done;        /* events */
     bool planned, run, maybe; /* the plan */
     uint8_t state;            /* enum us_task_state, in the end */
     char why[160];
@@ -64,7 +65,8 @@ struct edit_outcome {
     struct us_summary summary;
     struct edit_did did[EDIT_TASKS];
     size_t plan_count;
-    struct us_str strange; /* events about tasks that are not there */
+    struct us_str strange;  /* events about tasks that are not there */
+    struct us_str failures; /* of tasks */
 };
 
 /* `before` and `after` are the same graph evaluated with the trainings before and after the run.
