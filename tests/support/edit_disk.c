@@ -233,13 +233,13 @@ void edit_disk_look(struct edit_disk *disk, const struct edit_world *world, stru
         struct edit_task *task = &state->tasks[t];
         const enum edit_kind kind = world->nodes[task->node].kind;
         if (edit_writes(kind)) {
-            task->at_hand = edit_disk_written_right(disk, world, "out", task);
+            task->at_hand = task->there = edit_disk_written_right(disk, world, "out", task);
             continue;
         }
-        task->at_hand = true;
+        task->at_hand = task->there = true;
         for (int i = 0; i < (kind == EDIT_TWO ? 2 : 1); i++) {
-            task->at_hand &= store->ops->has_object(store, &task->digests[i]) &&
-                             !object_damaged(disk, &task->digests[i]);
+            task->there &= store->ops->has_object(store, &task->digests[i]);
+            task->at_hand &= task->there && !object_damaged(disk, &task->digests[i]);
         }
     }
 }

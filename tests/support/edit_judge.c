@@ -69,7 +69,7 @@ static bool shared(const struct judge *judge, int task) {
             return true;
         }
     }
-    return !judge->before->tasks[task].at_hand && judge->after->tasks[task].at_hand;
+    return !judge->before->tasks[task].there && judge->after->tasks[task].there;
 }
 
 /* From the outputs up; then what follows from trainings, down. */

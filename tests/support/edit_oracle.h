@@ -25,8 +25,9 @@ struct edit_task {
     uint64_t numbers[EDIT_OUTPUTS];
     struct edit_id id; /* of type, version, parameters and contents of all inputs */
     struct us_digest digests[EDIT_OUTPUTS];
-    /* Where things stand on disk; filled in by the caller before a run. */
-    bool at_hand; /* the results can be read: objects are there, or the file is as it must be */
+    /* Where things stand on disk; filled in by edit_disk_look. */
+    bool at_hand; /* the results can be read: objects are there and whole, or the file is right */
+    bool there;   /* the cache says so: it may not have noticed damage yet */
 };
 
 struct edit_state {
