@@ -366,7 +366,7 @@ static const char *edit(struct lab *lab) {
         return edit_disk_source(&lab->random, &lab->disk, &lab->sources);
     }
     if (what < 78) {
-        return edit_disk_object(&lab->random, &lab->disk, &lab->after);
+        return edit_disk_object(&lab->random, &lab->disk, &lab->world, &lab->after);
     }
     if (what < 84) {
         return edit_disk_written(&lab->random, &lab->disk, &lab->world, &lab->after);

@@ -142,10 +142,24 @@ static void object_path(const struct edit_disk *disk, const struct us_digest *di
     snprintf(path, 300, "%s/objects/%.2s/%s", disk->cache, hex, hex);
 }
 
+/* Any task; trainings, of which there are few, more often than others. */
+static const struct edit_task *any_task(struct edit_random *random, const struct edit_world *world,
+                                        const struct edit_state *state) {
+    const int first = (int)edit_below(random, (uint32_t)state->count);
+    bool training = edit_chance(random, 40);
+    for (int i = 0; training && i < state->count; i++) {
+        const struct edit_task *task = &state->tasks[(first + i) % state->count];
+        if (world->nodes[task->node].kind == EDIT_TRAIN) {
+            return task;
+        }
+    }
+    return &state->tasks[first];
+}
+
 const char *edit_disk_object(struct edit_random *random, struct edit_disk *disk,
-                             const struct edit_state *state) {
+                             const struct edit_world *world, const struct edit_state *state) {
     for (int tries = 0; tries < 20; tries++) {
-        const struct edit_task *task = &state->tasks[edit_below(random, (uint32_t)state->count)];
+        const struct edit_task *task = any_task(random, world, state);
         struct stat info;
         char path[300];
         object_path(disk, &task->digests[0], path);

@@ -36,7 +36,7 @@ void edit_disk_restore(struct edit_random *random, struct edit_disk *disk,
                        struct edit_sources *sources);
 /* Deletes or damages an object that holds the result of a task, or the file that one wrote. */
 const char *edit_disk_object(struct edit_random *random, struct edit_disk *disk,
-                             const struct edit_state *state);
+                             const struct edit_world *world, const struct edit_state *state);
 const char *edit_disk_written(struct edit_random *random, struct edit_disk *disk,
                               const struct edit_world *world, const struct edit_state *state);
 
