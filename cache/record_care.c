@@ -140,7 +140,7 @@ static struct us_error *pack(struct us_merge *merge, bool some) {
         merge->inputs = files;
         merge->count = choose(files, count, now, some);
         merge->everything = merge->count == count;
-        error = merge->count ? us_merge_run(merge) : NULL;
+        error = merge->count ? us_pack_merge(merge) : NULL;
     }
     us_records_end_snapshot(merge->cache, files, count);
     return error;

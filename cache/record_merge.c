@@ -229,7 +229,7 @@ static void remove_inputs(const struct cache *cache, const struct us_str *covers
     }
 }
 
-struct us_error *us_merge_run(struct us_merge *merge) {
+struct us_error *us_pack_merge(struct us_merge *merge) {
     struct cache *cache = merge->cache;
     struct work work = {.merge = merge};
     struct us_str covers = {0};

@@ -119,7 +119,7 @@ struct us_merge {
     bool refused;                 /* `keep` refused one that stood */
 };
 /* Writes the pack and removes the inputs; no lock. */
-struct us_error *us_merge_run(struct us_merge *merge) US_NODISCARD;
+struct us_error *us_pack_merge(struct us_merge *merge) US_NODISCARD;
 
 /* Without the lock: a new generation. */
 struct us_error *us_records_next_generation(struct cache *cache) US_NODISCARD;
