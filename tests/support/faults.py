@@ -88,9 +88,9 @@ def whole_lines(path):
 
 def verify(cache):
     """`cache verify`: (what it counted, the damage it reported)."""
-    out, _ = p.call("cache", "verify", "--json", cache=cache, status=None)
+    out, said = p.call("cache", "verify", "--json", cache=cache, status=None)
     lines = p.events(out)
-    p.check(lines and lines[-1]["event"] == "summary", "verify:", out[-2000:])
+    p.check(lines and lines[-1]["event"] == "summary", "verify:", out[-2000:], said)
     return lines[-1], [line["text"] for line in lines if line["event"] == "warning"]
 
 
