@@ -18,7 +18,7 @@ ROOMS = ("objects", "actions", "records")
 scratch = p.fresh_scratch()
 case = Case(scratch)
 generator = random.Random(SEED)
-master, cache = scratch / "master", scratch / "cache"
+masters, cache = [scratch / "master-few", scratch / "master-many"], scratch / "cache"
 
 
 def run(*more):
@@ -28,15 +28,16 @@ def run(*more):
     return summary, [line["text"] for line in lines if line["event"] == "warning"]
 
 
-def make_master():
-    """Written by several runs, so that what they publish lies in files of their own."""
+def make_master(folder, parts):
+    """Written by several runs, so that what they publish lies in files of their own; by many, and the cache packs those."""
     for frame in range(1, case.frames + 1):
-        p.call("run", *case.words("out", "--frames", frame, "--only", "out", "--only", "zipped"), cache=cache)
+        for nodes in parts:
+            p.call("run", *case.words("out", "--frames", frame, *nodes), cache=cache)
     run()
     for leftover in ("leases", "tmp"):
         p.check(not list((cache / leftover).glob("*")), "left behind in", leftover)
     check_clean(cache)
-    cache.rename(master)
+    cache.rename(folder)
 
 
 def files(*rooms):
@@ -113,19 +114,20 @@ def index_flipped():
     return len(flipped)
 
 
-make_master()
-copy(master, cache)
+make_master(masters[0], [["--only", "out", "--only", "zipped"]])
+make_master(masters[1], [["--only", node] for node in ("red", "both", "wide", "zipped")])
+copy(masters[0], cache)
 case.writers = run()[0]["ran"]  # what runs when only the outputs are gone
 begun = time.monotonic()
 fatal = []
 for name, damage, wanted in (("found by verify", verified, FLIPS // 2), ("met by a run", not_verified, FLIPS // 2)):
     flips, rounds = 0, 0
     while flips < wanted:
-        copy(master, cache)
+        copy(masters[rounds % 2], cache)
         flips += damage(min(50, wanted - flips))
         rounds += 1
     print(f"seed {SEED}: {flips} bits flipped, {name}, in {rounds} rounds: each reported once, healed, 0 wrong results")
 for flips in range(1, max(20, FLIPS // 20) + 1):
-    copy(master, cache)
+    copy(masters[flips % 2], cache)
     index_flipped()
 print(f"{flips} bits flipped in the index: nothing lost, 0 wrong results; {len(fatal)} ended LMDB; {time.monotonic() - begun:.0f} s")

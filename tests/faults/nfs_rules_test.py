@@ -201,28 +201,39 @@ def faults(a):
               ("rename", errno.ENOENT, "done", "shared/out/"), ("unlink", errno.ENOENT, "done", "/cache/"),
               ("open", errno.ESTALE, "fail", "/cache/")]
     tried = said_so = 0
+    troubles = []
     for operation, number_of, how, text in kinds:
         for i in range(SKIPS):
             for folder in ("cache", "out"):
                 shutil.rmtree(a.mount / folder, ignore_errors=True)
-            arrange(f"{operation} {number_of} {how} {i * 7 + generator.randrange(7) if i else 0} 1 {text}")
-            what = control.read_text().strip()
-            status, said = a.run("cache", "--threads", "2")
-            happened = control.read_text().split()[4:5] in ([], ["0"])
-            arrange()
-            tried += happened
-            said_so += status != 0
-            if status == 0 or not happened or how == "done":
-                p.check(status == 0, "exit", status, said, what)
-                check_results(what)
-            else:
-                # A program run by exec says what it likes of its own files.
-                p.check(0 < status < 128 and said.count("error: ") == 1 and
-                        (str(a.mount) in said.split("error: ")[1] or "'sh' ended" in said),
-                        "exit", status, "the error names no file:", said, what)
-            a.run_well("cache", "after", what)
-            a.verify("cache", "after", what)
-    print(f"{tried} calls made to fail: {said_so} times an error that names the file, otherwise healed; 0 wrong")
+            what = f"{operation} {number_of} {how} {i * 7 + generator.randrange(7) if i else 0} 1 {text}"
+            try:
+                arrange(what)
+                happened, failed = disturbed(a, how)
+                tried += happened
+                said_so += failed
+                a.run_well("cache", "afterwards")
+                a.verify("cache", "afterwards")
+            except SystemExit as error:
+                troubles.append(f"{what}: {error}")
+    print(f"{tried} calls made to fail: {said_so} times an error that names the file, otherwise healed; {len(troubles)} did harm")
+    p.check(not troubles, "\n".join(troubles[:number("SHOW", 5)]))
+
+
+def disturbed(a, how):
+    """A run in which a call fails, or only says so; returns whether that came to pass and whether the run failed."""
+    status, said = a.run("cache", "--threads", "2")
+    happened = control.read_text().split()[4:5] in ([], ["0"])
+    arrange()
+    if status == 0 or not happened or how == "done":
+        p.check(status == 0, "exit", status, said)
+        check_results()
+    else:
+        # A program run by exec says what it likes of its own files.
+        p.check(0 < status < 128 and said.count("error: ") == 1 and
+                (str(a.mount) in said.split("error: ")[1] or "'sh' ended" in said),
+                "exit", status, "the error names no file:", said)
+    return happened, status != 0
 
 
 reason = cannot()

@@ -9,9 +9,9 @@
  *
  *     OPERATION ERRNO fail|done SKIP COUNT TEXT
  *
- * after SKIP of them, the next COUNT of flush, fsync, write, rename, link, unlink or open on a path that holds TEXT
- * report ERRNO (a number) without being done, or although they are: as a retransmitted request
- * does. flush is what close() waits for. Runs until it is unmounted. */
+ * after SKIP of them, the next COUNT of flush, fsync, write, rename, link, unlink or open on a path
+ * that holds TEXT report ERRNO (a number) without being done, or although they are: as a
+ * retransmitted request does. flush is what close() waits for. Runs until it is unmounted. */
 #define FUSE_USE_VERSION 34
 #include <dirent.h>
 #include <errno.h>
@@ -99,6 +99,21 @@ static int arranged(const char *operation, int fd, const char *name, bool *done)
     return reported;
 }
 
+/* A client asks anew for names in a folder that it changed, also when it was told that it failed.
+ */
+static bool to_be_done(void) {
+    char line[512];
+    bool is = false;
+    FILE *file = access(control, F_OK) == 0 ? fopen(control, "re") : NULL;
+    while (file && fgets(line, sizeof line, file)) {
+        is |= strstr(line, " done ") != NULL;
+    }
+    if (file) {
+        fclose(file);
+    }
+    return is;
+}
+
 static int find(struct node *parent, const char *name, struct fuse_entry_param *entry) {
     *entry = (struct fuse_entry_param){.attr_timeout = stale, .entry_timeout = stale};
     int fd = openat(parent->fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
@@ -164,6 +179,7 @@ static void do_lookup(fuse_req_t request, fuse_ino_t parent, const char *name) {
     int failed = find(node_of(parent), name, &entry);
     if (failed == ENOENT) {
         entry.ino = 0; /* that it is missing is remembered too */
+        entry.entry_timeout = to_be_done() ? 0 : stale;
         failed = 0;
     }
     if (failed) {

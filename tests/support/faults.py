@@ -26,7 +26,7 @@ nodes:
   wide:   {type: matte_edit, matte: large, channel: B, feather_px: 3}
   out:    {type: exr_write, image: both, path: $(out)/little.####.exr}
   zipped: {type: exr_write, image: wide, path: $(out)/large.####.exr, compression: zip}
-  sum:    {type: exec, inputs: [red, wide], env: [SALT=$(salt)], command: [sh, -c, 'cat "$1"/* "$2"/* | cksum > "$3"', -, '{in0}', '{in1}', '{out}']}
+  sum:    {type: exec, inputs: [red, wide], env: [SALT=$(salt)], command: [sh, -c, 'cat "$1"/* "$2"/* > all && cksum < all > "$3"', -, '{in0}', '{in1}', '{out}']}
   twice:  {type: exec, inputs: [sum], command: [sh, -c, 'cat "$1"/* "$1"/* > "$2"', -, '{in0}', '{out}']}
   text:   {type: file_write, file: twice, path: $(out)/sum.txt}
   sheet:  {type: contact_sheet, images: [little, both], path: $(out)/sheet.png, frames: 3, width: 24}
