@@ -170,6 +170,7 @@ static bool stands(struct us_session *session, const struct us_arguments *argume
                 us_standing_recall(session->store, &name, &note) && note.length >= sizeof tasks;
     if (fine) {
         memcpy(&tasks, note.data, sizeof tasks);
+        us_progress_plan_nothing(tasks, arguments->json);
         us_written_show(note.data + sizeof tasks, arguments->json);
         us_progress_nothing(tasks, arguments->json);
         us_story_keep_nothing(session->store, arguments, tasks);

@@ -376,9 +376,14 @@ void us_progress_summary(const struct us_progress *progress, const struct us_sum
     print_summary(summary, progress->way == US_SHOW_JSON);
 }
 
-void us_progress_nothing(size_t tasks, bool json) {
+void us_progress_plan_nothing(size_t tasks, bool json) {
     if (json) {
         tell_plan_json(&(struct us_eta_plan){.cached = tasks});
+    }
+}
+
+void us_progress_nothing(size_t tasks, bool json) {
+    if (json) {
         json_t *line = us_json_begin("cached");
         us_json_int(line, "count", (int64_t)tasks);
         us_json_end(line);

@@ -33,7 +33,8 @@ void us_estimate_print(const struct us_eta_plan *plan, struct us_str *out);
 void us_estimate_json(const struct us_eta_plan *plan, json_t *line);
 /* The last line: "ran 12, cached 180, failed 0 in 3.2 s", or the summary event. */
 void us_progress_summary(const struct us_progress *progress, const struct us_summary *summary);
-/* The same for a run that had nothing to look at: so many tasks were cached. */
+/* The first and the last of it for a run that had nothing to look at: so many tasks were cached. */
+void us_progress_plan_nothing(size_t tasks, bool json);
 void us_progress_nothing(size_t tasks, bool json);
 
 #endif
