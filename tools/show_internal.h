@@ -33,8 +33,6 @@ struct us_progress {
 bool us_node_view_finished(const struct us_node_view *view);
 /* Seconds left, or a negative number. */
 double us_node_view_left(const struct us_node_view *view, double now);
-/* "0:06:40" */
-void us_time_print(double seconds, struct us_str *out);
 /* "crop  48 frames in 3.2 s (15.1 f/s)  status" */
 void us_node_view_close(const struct us_node_view *view, struct us_str *out);
 
