@@ -13,9 +13,9 @@
 #include "runtime/base/path.h"
 #include "runtime/base/str.h"
 
-/* A file a log, beside the index. It is shortened when it is longer than LONGEST: the last lines
- * stay, no more than KEPT, under a first line "#number" of the next one. */
-enum { LONGEST = 4 << 20, KEPT_BYTES = 2 << 20, KEPT = US_LOG_KEPT, TRIES = 16 };
+/* A file a log, beside the index. When it has grown beyond LONGEST, the last US_LOG_KEPT lines
+ * stay, under a first line "#NUMBER" with the number of the next one. */
+enum { LONGEST = 8 << 20, TRIES = 16 };
 
 static char *log_folder(struct us_store *store) {
     return us_path_join(us_cache_of(store)->index.folder, "logs");
@@ -55,7 +55,7 @@ static int64_t first_number(const char **text) {
 
 static void shorten(const char *path) {
     uint8_t *bytes;
-    size_t size, lines = 0, dropped = 0;
+    size_t size, dropped = 0;
     struct us_error *error = us_read_file(path, 0, &bytes, &size);
     if (error) {
         us_error_free(error);
@@ -64,14 +64,9 @@ static void shorten(const char *path) {
     const char *text = (const char *)bytes, *end = text + size;
     int64_t first = first_number(&text);
     const char *from = end;
-    while (from > text && lines <= KEPT && end - from <= KEPT_BYTES) {
+    for (size_t lines = 0; from > text && lines < US_LOG_KEPT; lines++) {
         const char *before = memrchr(text, '\n', (size_t)(from - 1 - text));
-        const char *line = before ? before + 1 : text;
-        if (lines == KEPT || end - line > KEPT_BYTES) {
-            break;
-        }
-        from = line;
-        lines++;
+        from = before ? before + 1 : text;
     }
     for (const char *at = text; at < from; at++) {
         dropped += *at == '\n';

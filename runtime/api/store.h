@@ -82,10 +82,10 @@ struct us_store_ops {
     uint8_t *(*recall)(struct us_store *store, const char *name, size_t *size);
     void (*remember)(struct us_store *store, const char *name, const void *bytes, size_t size);
 
-    /* Logs beside the index: lines of text in the order they came, numbered from 1, of which the
-     * last US_LOG_KEPT are kept. A line is there for other processes at once and costs one write;
-     * it is not synced, so that a power failure may lose the last ones. Losing them loses no
-     * result. */
+    /* Logs beside the index: lines of text, each of at most 4 KiB, in the order they came, numbered
+     * from 1, of which the last US_LOG_KEPT are kept. A line is there for other processes at once
+     * and costs one write; it is not synced, so that a power failure may lose the last ones. Losing
+     * them loses no result. */
     void (*log_add)(struct us_store *store, const char *name, const char *line);
     /* What is kept, each line with its end, us_malloc'ed, and the number of the first; NULL: no
      * log. A line may be cut off or garbled. */
