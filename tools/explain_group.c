@@ -33,7 +33,8 @@ static char *general_why(const struct us_plan_entry *entry) {
         while (isdigit((unsigned char)at[digits])) {
             digits++;
         }
-        if (digits && digits < 10 && strtol(at, NULL, 10) == labs(entry->frame.number)) {
+        const bool in_name = at > entry->why && strchr("@:./_-", at[-1]);
+        if (digits && digits < 10 && in_name && strtol(at, NULL, 10) == labs(entry->frame.number)) {
             us_str_append(&out, "####");
         } else {
             us_str_append_bytes(&out, at, digits ? digits : 1);
