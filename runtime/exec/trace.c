@@ -61,8 +61,9 @@ static struct us_error *name_row(struct us_trace *trace, size_t index) {
                   "{\"name\":\"thread_sort_index\",\"ph\":\"M\",\"pid\":%d,\"tid\":%zu,"
                   "\"args\":{\"sort_index\":%d}}",
                   row->process, index + 1,
-                  (us_str_starts(row->name, "cpu") ? 0 : 10000) + 100 * atoi(digits) +
-                      (extra ? atoi(extra) : 0));
+                  (us_str_starts(row->name, "cpu") ? 0 : 10000) +
+                      100 * (int)strtol(digits, NULL, 10) +
+                      (extra ? (int)strtol(extra, NULL, 10) : 0));
     return trace_file_end(&trace->file);
 }
 
@@ -213,7 +214,7 @@ static double resident_memory(void) {
         close(fd);
     }
     const char *second = size > 0 ? strchr(text, ' ') : NULL;
-    return second ? (double)atol(second) * (double)sysconf(_SC_PAGESIZE) / 0x1p20 : 0;
+    return second ? (double)strtol(second, NULL, 10) * (double)sysconf(_SC_PAGESIZE) / 0x1p20 : 0;
 }
 
 static struct us_error *count(struct us_trace *trace, int64_t now, bool at_once) {
@@ -238,27 +239,37 @@ static size_t find_span(const struct us_trace *trace, const struct us_event *eve
     return at;
 }
 
-static struct us_error *end_task(struct us_trace *trace, const struct us_event *event,
+/* What is told besides the span; `row` is the one it was on. */
+static struct us_error *note_end(struct us_trace *trace, const struct us_event *event, size_t row,
                                  int64_t now) {
-    const size_t at = find_span(trace, event);
-    const char *result = event->kind == US_EVENT_DONE     ? "ran"
-                         : event->kind == US_EVENT_FAILED ? "failed"
-                                                          : "cached";
-    size_t row = SIZE_MAX;
-    if (at < trace->span_count) {
-        row = trace->spans[at].rows[0];
-        US_TRY(end_span(trace, at, result, event, now));
-    }
+    const char *label = event->label ? event->label : "";
     char name[200];
     if (event->kind == US_EVENT_FAILED) {
-        snprintf(name, sizeof name, "failed: %.150s", event->label ? event->label : "");
-        US_TRY(add_instant(trace, name, event->error ? event->error->text : "", row, now));
-    } else if (event->kind == US_EVENT_CACHED && (!trace->begun || event->count)) {
-        trace->cached[event->node - trace->graph->nodes] += event->count ? event->count : 1;
-    } else if (event->kind == US_EVENT_CACHED) {
-        snprintf(name, sizeof name, "cached: %.150s", event->label ? event->label : "");
-        US_TRY(add_instant(trace, name, "its inputs came out as before", SIZE_MAX, now));
+        snprintf(name, sizeof name, "failed: %.150s", label);
+        return add_instant(trace, name, event->error ? event->error->text : "", row, now);
     }
+    if (event->kind != US_EVENT_CACHED) {
+        return NULL;
+    }
+    if (!trace->begun || event->count) {
+        trace->cached[event->node - trace->graph->nodes] += event->count ? event->count : 1;
+        return NULL;
+    }
+    snprintf(name, sizeof name, "cached: %.150s", label);
+    return add_instant(trace, name, "its inputs came out as before", SIZE_MAX, now);
+}
+
+static struct us_error *end_task(struct us_trace *trace, const struct us_event *event,
+                                 int64_t now) {
+    static const char *const results[] = {
+        [US_EVENT_DONE] = "ran", [US_EVENT_FAILED] = "failed", [US_EVENT_CACHED] = "cached"};
+    const size_t at = find_span(trace, event);
+    const bool there = at < trace->span_count;
+    const size_t row = there ? trace->spans[at].rows[0] : SIZE_MAX;
+    if (there) {
+        US_TRY(end_span(trace, at, results[event->kind], event, now));
+    }
+    US_TRY(note_end(trace, event, row, now));
     return count(trace, now, false);
 }
 
@@ -324,17 +335,20 @@ struct us_error *us_trace_open(const char *path, const struct us_graph *graph, d
     return name_process(trace, DEVICES, "devices");
 }
 
+static struct us_error *write_cached(struct us_trace *trace, size_t node) {
+    char name[200];
+    snprintf(name, sizeof name, "cached: %.150s (%zu)", trace->graph->nodes[node].name,
+             trace->cached[node]);
+    return trace->cached[node] ? add_instant(trace, name, "before anything ran", SIZE_MAX, 0)
+                               : NULL;
+}
+
 static struct us_error *write_rest(struct us_trace *trace, int64_t now) {
     while (trace->span_count) {
         US_TRY(end_span(trace, trace->span_count - 1, "stopped", NULL, now));
     }
     for (size_t i = 0; i < trace->graph->node_count; i++) {
-        if (trace->cached[i]) {
-            char name[200];
-            snprintf(name, sizeof name, "cached: %.150s (%zu)", trace->graph->nodes[i].name,
-                     trace->cached[i]);
-            US_TRY(add_instant(trace, name, "before anything ran", SIZE_MAX, 0));
-        }
+        US_TRY(write_cached(trace, i));
     }
     return count(trace, now, true);
 }

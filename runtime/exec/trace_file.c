@@ -102,20 +102,29 @@ struct us_error *trace_file_close(struct us_trace_file *file) {
 
 /* Bytes of the UTF-8 character at `text`, or 0. */
 static size_t character(const unsigned char *text) {
-    const unsigned char c = text[0];
-    const size_t size = c < 0x80                ? 1
-                        : c >= 0xc2 && c < 0xe0 ? 2
-                        : c >= 0xe0 && c < 0xf0 ? 3
-                        : c >= 0xf0 && c < 0xf5 ? 4
-                                                : 0;
-    for (size_t i = 1; i < size; i++) {
+    static const struct {
+        unsigned char first, last, low, high; /* of the first byte; of the second */
+        size_t size;
+    } forms[] = {
+        {0x00, 0x7f, 0, 0xff, 1},    {0xc2, 0xdf, 0x80, 0xbf, 2}, {0xe0, 0xe0, 0xa0, 0xbf, 3},
+        {0xe1, 0xec, 0x80, 0xbf, 3}, {0xed, 0xed, 0x80, 0x9f, 3}, {0xee, 0xef, 0x80, 0xbf, 3},
+        {0xf0, 0xf0, 0x90, 0xbf, 4}, {0xf1, 0xf3, 0x80, 0xbf, 4}, {0xf4, 0xf4, 0x80, 0x8f, 4}};
+    size_t form = 0;
+    while (form < sizeof forms / sizeof *forms && text[0] > forms[form].last) {
+        form++;
+    }
+    if (form == sizeof forms / sizeof *forms || text[0] < forms[form].first) {
+        return 0;
+    }
+    if (forms[form].size > 1 && (text[1] < forms[form].low || text[1] > forms[form].high)) {
+        return 0;
+    }
+    for (size_t i = 2; i < forms[form].size; i++) {
         if ((text[i] & 0xc0) != 0x80) {
             return 0;
         }
     }
-    const bool overlong = (c == 0xe0 && text[1] < 0xa0) || (c == 0xf0 && text[1] < 0x90);
-    const bool outside = (c == 0xed && text[1] >= 0xa0) || (c == 0xf4 && text[1] >= 0x90);
-    return overlong || outside ? 0 : size;
+    return forms[form].size;
 }
 
 void trace_text(struct us_str *out, const char *text) {
