@@ -40,15 +40,15 @@ enum us_option_bit {
     US_OPT_DEVICES = 1 << 11,
     US_OPT_AS = 1 << 12,
     US_OPT_VERBOSE = 1 << 13,
-    US_OPT_CARE = 1 << 24, /* what the cache's verbs take */
     US_OPT_TRACE = 1 << 14,
     US_OPT_STATES = 1 << 15,
+    US_OPT_CARE = 1 << 24, /* what the cache's verbs take */
     US_OPT_RUN = US_OPT_SET | US_OPT_CACHE | US_OPT_MODELS | US_OPT_ONLY | US_OPT_FRAMES,
 };
 
 struct us_command {
     const char *name;
-    const char *words;                                /* "GRAPH NODE[@FRAME]" */
+    const char *words;                                /* "GRAPH NODE[@FRAMES]" */
     size_t least, most;                               /* words */
     unsigned options;                                 /* us_option_bit */
     const char *summary;                              /* one line; "": not listed */
