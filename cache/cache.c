@@ -70,6 +70,8 @@ static const struct us_store_ops ops = {
     .release = us_cache_release,
     .recall = recall,
     .remember = remember,
+    .log_add = us_cache_log_add,
+    .log_read = us_cache_log_read,
 };
 
 /* LMDB maps its file into memory and locks it, which network file systems do not bear. */

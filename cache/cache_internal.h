@@ -52,6 +52,10 @@ struct us_error *us_cache_errno(const struct cache *cache, int number, const cha
 void us_cache_warn(struct cache *cache, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
+/* log.c: operations of the store */
+void us_cache_log_add(struct us_store *store, const char *name, const char *line);
+char *us_cache_log_read(struct us_store *store, const char *name, int64_t *first);
+
 struct us_part {
     const void *bytes;
     size_t size;

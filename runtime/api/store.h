@@ -24,6 +24,8 @@ struct us_record_note {
     size_t object_count;
 };
 
+enum { US_LOG_KEPT = 1000 };
+
 struct us_store_ops {
     /* Reads a record: us_malloc'ed bytes, or *bytes = NULL when there is none. A damaged record is
      * quarantined, reported through `warn`, and counts as none. */
@@ -79,6 +81,15 @@ struct us_store_ops {
      * gives NULL. Losing them loses no result. us_malloc'ed. */
     uint8_t *(*recall)(struct us_store *store, const char *name, size_t *size);
     void (*remember)(struct us_store *store, const char *name, const void *bytes, size_t size);
+
+    /* Logs beside the index: lines of text, each of at most 4 KiB, in the order they came, numbered
+     * from 1, of which the last US_LOG_KEPT are kept. A line is there for other processes at once
+     * and costs one write; it is not synced, so that a power failure may lose the last ones. Losing
+     * them loses no result. */
+    void (*log_add)(struct us_store *store, const char *name, const char *line);
+    /* What is kept, each line with its end, us_malloc'ed, and the number of the first; NULL: no
+     * log. A line may be cut off or garbled. */
+    char *(*log_read)(struct us_store *store, const char *name, int64_t *first);
 };
 
 struct us_store {
