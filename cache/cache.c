@@ -63,12 +63,15 @@ static const struct us_store_ops ops = {
     .put_object = us_cache_put_object,
     .file_digest = us_cache_file_digest,
     .file_states = us_cache_file_states,
+    .file_digests = us_cache_file_digests,
     .remember_file = us_cache_remember_file,
     .workspace = make_workspace,
     .lease = us_cache_lease,
     .release = us_cache_release,
     .recall = recall,
     .remember = remember,
+    .log_add = us_cache_log_add,
+    .log_read = us_cache_log_read,
 };
 
 /* LMDB maps its file into memory and locks it, which network file systems do not bear. */
@@ -130,7 +133,7 @@ struct us_error *us_cache_open(const char *folder, struct us_store **store) {
     cache->remote = us_cache_is_remote(cache->folder);
     pthread_mutex_init(&cache->lock, NULL);
     pthread_cond_init(&cache->wake, NULL);
-    cache->clock = -1;
+    cache->claim = -1;
     us_index_init(&cache->index, index_folder(cache->folder));
     us_records_open(cache);
     *store = &cache->store;
@@ -149,9 +152,7 @@ void us_cache_close(struct us_store *store) {
     us_cache_settle(cache, true);
     us_index_finish(&cache->index);
     us_records_close(cache);
-    if (cache->clock >= 0) {
-        close(cache->clock);
-    }
+    us_cache_claim_finish(cache);
     pthread_mutex_destroy(&cache->lock);
     pthread_cond_destroy(&cache->wake);
     us_free(cache->folder);

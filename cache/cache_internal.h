@@ -27,6 +27,9 @@ struct cache {
     struct us_unsettled *unsettled; /* files just written, to be remembered */
     pthread_t keeper;               /* beats for the leases and flushes the index */
     bool keeper_runs, closing, swept;
+    int claim; /* who we are, in tmp/; what leases are links to; -1: not made yet */
+    char *claim_path;
+    uint64_t claim_inode;
     int clock; /* a file whose time stamp tells the file server's clock; -1: not made yet */
     struct us_live live; /* this store among those that use the cache */
 };
@@ -48,6 +51,10 @@ struct us_error *us_cache_errno(const struct cache *cache, int number, const cha
                                 const char *path) US_NODISCARD;
 void us_cache_warn(struct cache *cache, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
+
+/* log.c: operations of the store */
+void us_cache_log_add(struct us_store *store, const char *name, const char *line);
+char *us_cache_log_read(struct us_store *store, const char *name, int64_t *first);
 
 struct us_part {
     const void *bytes;
@@ -110,6 +117,8 @@ void us_records_tick(struct cache *cache);
 /* source files */
 struct us_error *us_cache_file_digest(struct us_store *store, const char *path,
                                       struct us_digest *digest);
+void us_cache_file_digests(struct us_store *store, const char *const *paths, size_t count,
+                           struct us_digest *digests, struct us_error **errors);
 void us_cache_remember_file(struct us_store *store, const char *path,
                             const struct us_digest *digest);
 void us_cache_file_states(struct us_store *store, const char *const *paths, size_t count,
@@ -129,6 +138,8 @@ void us_cache_beat(struct cache *cache);
 bool us_cache_server_time(struct cache *cache, int64_t *ns);
 /* True on a file system whose files other hosts may write. */
 bool us_cache_is_remote(const char *folder);
+/* Removes the file that leases were links to. */
+void us_cache_claim_finish(struct cache *cache);
 /* Releases what is held. */
 void us_cache_leases_finish(struct cache *cache);
 /* The keeper's beat, in seconds, and how many may be missed; tests shorten it. */

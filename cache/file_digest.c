@@ -6,42 +6,33 @@
 #include <unistd.h>
 
 #include "cache/cache_internal.h"
+#include "cache/file_facts.h"
 #include "runtime/base/mem.h"
 
 enum { BLOCK = 1 << 20, TICK_NS = 20 * 1000 * 1000 };
 static const int64_t coarse_tick_ns = 2000000000;
 
-/* What the index keeps of a file; the digest holds as long as all of it does. */
-struct facts {
-    int64_t size, mtime_ns, ctime_ns;
-    struct us_digest digest;
-};
-
 static int64_t ns(struct timespec time) {
     return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
 }
 
-static struct facts facts_of(const struct stat *info) {
-    return (struct facts){
+struct us_file_facts us_facts_of(const struct stat *info) {
+    return (struct us_file_facts){
         .size = info->st_size, .mtime_ns = ns(info->st_mtim), .ctime_ns = ns(info->st_ctim)};
 }
 
-static bool same_facts(const struct facts *a, const struct facts *b) {
+bool us_same_facts(const struct us_file_facts *a, const struct us_file_facts *b) {
     return a->size == b->size && a->mtime_ns == b->mtime_ns && a->ctime_ns == b->ctime_ns;
 }
 
-static struct us_digest index_key(const struct stat *info) {
-    struct us_hasher *hasher = us_hasher_create();
-    us_hasher_string(hasher, "file");
-    us_hasher_int(hasher, (int64_t)info->st_dev);
-    us_hasher_int(hasher, (int64_t)info->st_ino);
-    struct us_digest key = us_hasher_finish(hasher);
-    us_hasher_destroy(hasher);
-    return key;
+struct us_digest us_facts_key(const struct stat *info) {
+    const uint64_t facts[3] = {0x656c6966, (uint64_t)info->st_dev, (uint64_t)info->st_ino};
+    return us_digest_of(facts, sizeof facts);
 }
 
-static bool recall_facts(struct cache *cache, const struct stat *info, struct facts *facts) {
-    struct us_digest key = index_key(info);
+static bool recall_facts(struct cache *cache, const struct stat *info,
+                         struct us_file_facts *facts) {
+    struct us_digest key = us_facts_key(info);
     size_t size;
     uint8_t *bytes = us_index_get(&cache->index, &key, &size);
     bool found = bytes && size == sizeof *facts;
@@ -131,18 +122,18 @@ static struct us_error *hash_open_file(struct cache *cache, const char *path, in
         return us_fail(US_MISSING, "cannot read '%s': it is a folder", path);
     }
     bool settled = stamps_settled(fd, &before);
-    struct facts facts = facts_of(&before);
+    struct us_file_facts facts = us_facts_of(&before);
     int64_t size;
     US_TRY(hash_bytes(cache, path, fd, &size, &facts.digest));
     if (fstat(fd, &after) != 0) {
         return us_cache_errno(cache, errno, "cannot read", path);
     }
-    struct facts now = facts_of(&after);
-    if (S_ISREG(before.st_mode) && (!same_facts(&facts, &now) || size != facts.size)) {
+    struct us_file_facts now = us_facts_of(&after);
+    if (S_ISREG(before.st_mode) && (!us_same_facts(&facts, &now) || size != facts.size)) {
         return changed(path);
     }
     if (settled && S_ISREG(before.st_mode)) {
-        struct us_digest key = index_key(&before);
+        struct us_digest key = us_facts_key(&before);
         us_index_put(&cache->index, &key, &facts, sizeof facts);
     }
     *digest = facts.digest;
@@ -153,12 +144,12 @@ struct us_error *us_cache_file_digest(struct us_store *store, const char *path,
                                       struct us_digest *digest) {
     struct cache *cache = us_cache_of(store);
     struct stat info;
-    struct facts known, now;
+    struct us_file_facts known, now;
     if (stat(path, &info) != 0) {
         return us_cache_errno(cache, errno, "cannot read", path);
     }
-    now = facts_of(&info);
-    if (recall_facts(cache, &info, &known) && same_facts(&known, &now)) {
+    now = us_facts_of(&info);
+    if (recall_facts(cache, &info, &known) && us_same_facts(&known, &now)) {
         *digest = known.digest;
         return NULL;
     }
@@ -175,7 +166,7 @@ struct us_error *us_cache_file_digest(struct us_store *store, const char *path,
 /* A file just written, whose stamps have not settled yet. */
 struct us_unsettled {
     char *path;
-    struct facts facts;
+    struct us_file_facts facts;
     struct us_unsettled *next;
 };
 
@@ -189,14 +180,14 @@ static bool settle(struct cache *cache, const struct us_unsettled *file, bool wa
         }
         return true;
     }
-    struct facts now = facts_of(&info);
-    bool same = S_ISREG(info.st_mode) && same_facts(&now, &file->facts);
+    struct us_file_facts now = us_facts_of(&info);
+    bool same = S_ISREG(info.st_mode) && us_same_facts(&now, &file->facts);
     struct timespec clock;
     clock_gettime(CLOCK_REALTIME, &clock);
     bool young = ns(clock) - now.ctime_ns <= TICK_NS;
     bool settled = same && (wait || !young) && stamps_settled(fd, &info);
     if (settled) {
-        struct us_digest key = index_key(&info);
+        struct us_digest key = us_facts_key(&info);
         us_index_put(&cache->index, &key, &file->facts, sizeof file->facts);
     }
     close(fd);
@@ -238,7 +229,7 @@ void us_cache_remember_file(struct us_store *store, const char *path,
     }
     struct us_unsettled *file = us_calloc(1, sizeof *file);
     file->path = us_strdup(path);
-    file->facts = facts_of(&info);
+    file->facts = us_facts_of(&info);
     file->facts.digest = *digest;
     pthread_mutex_lock(&cache->lock);
     file->next = cache->unsettled;

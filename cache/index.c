@@ -8,7 +8,7 @@
 #include "runtime/base/mem.h"
 #include "runtime/base/path.h"
 
-enum { MAP_START = 256 << 20, READERS = 512, BATCH = 2048, BATCH_SECONDS = 2 };
+enum { MAP_START = 256 << 20, READERS = 512, BATCH = 2048, BATCH_SECONDS = 2, SUM = 8 };
 
 void us_index_init(struct us_index *index, char *folder) {
     *index = (struct us_index){.folder = folder};
@@ -120,6 +120,28 @@ static void grow_pending(struct us_index *index) {
     us_free(old.pending);
 }
 
+/* Of a value under its key: half an XXH3-128. */
+static void value_sum(const struct us_digest *key, const void *bytes, size_t size,
+                      uint8_t sum[SUM]) {
+    struct us_digest whole = us_digest_of(bytes, size);
+    uint8_t both[2 * sizeof whole.bytes];
+    memcpy(both, key->bytes, sizeof key->bytes);
+    memcpy(both + sizeof key->bytes, whole.bytes, sizeof whole.bytes);
+    whole = us_digest_of(both, sizeof both);
+    memcpy(sum, whole.bytes, SUM);
+}
+
+static int write_value(struct us_index *index, MDB_txn *txn, struct us_index_entry *entry) {
+    MDB_val key = {sizeof entry->key.bytes, entry->key.bytes};
+    MDB_val value = {SUM + entry->size, NULL};
+    int failed = mdb_put(txn, index->table, &key, &value, MDB_RESERVE);
+    if (!failed) {
+        value_sum(&entry->key, entry->bytes, entry->size, value.mv_data);
+        memcpy((uint8_t *)value.mv_data + SUM, entry->bytes, entry->size);
+    }
+    return failed;
+}
+
 static int write_pending(struct us_index *index) {
     MDB_txn *txn;
     int failed = mdb_txn_begin(index->env, NULL, 0, &txn);
@@ -129,9 +151,7 @@ static int write_pending(struct us_index *index) {
     for (size_t i = 0; i < index->pending_capacity && !failed; i++) {
         struct us_index_entry *entry = &index->pending[i];
         if (entry->used) {
-            MDB_val key = {sizeof entry->key.bytes, entry->key.bytes};
-            MDB_val value = {entry->size, entry->bytes};
-            failed = mdb_put(txn, index->table, &key, &value, 0);
+            failed = write_value(index, txn, entry);
         }
     }
     if (failed) {
@@ -171,42 +191,101 @@ static uint8_t *copy(const void *bytes, size_t size) {
     return block;
 }
 
-static uint8_t *get_stored(struct us_index *index, const struct us_digest *key, size_t *size) {
+/* With the lock held. */
+static bool begin_read(struct us_index *index) {
     int failed = mdb_txn_renew(index->reader);
     if (failed == MDB_MAP_RESIZED) {
         mdb_env_set_mapsize(index->env, 0);
         failed = mdb_txn_renew(index->reader);
     }
-    if (failed) {
-        return NULL;
-    }
+    return !failed;
+}
+
+enum answer { NONE, FOUND, DAMAGED };
+
+/* Inside a transaction: *bytes points into the index. */
+static enum answer get_stored(struct us_index *index, const struct us_digest *key,
+                              const uint8_t **bytes, size_t *size) {
     struct us_digest name = *key;
     MDB_val wanted = {sizeof name.bytes, name.bytes}, value;
-    uint8_t *found = NULL;
-    if (mdb_get(index->reader, index->table, &wanted, &value) == 0) {
-        found = copy(value.mv_data, value.mv_size);
-        *size = value.mv_size;
+    int failed = mdb_get(index->reader, index->table, &wanted, &value);
+    if (failed) {
+        return failed == MDB_NOTFOUND ? NONE : DAMAGED;
     }
-    mdb_txn_reset(index->reader);
-    return found;
+    if (value.mv_size < SUM) {
+        return DAMAGED;
+    }
+    uint8_t sum[SUM];
+    *bytes = (const uint8_t *)value.mv_data + SUM;
+    *size = value.mv_size - SUM;
+    value_sum(key, *bytes, *size, sum);
+    return memcmp(sum, value.mv_data, SUM) == 0 ? FOUND : DAMAGED;
+}
+
+static void start_anew(struct us_index *index) {
+    close_env(index);
+    remove_files(index);
+    index->tried = false;
+}
+
+static const struct us_index_entry *get_pending(struct us_index *index,
+                                                const struct us_digest *key) {
+    if (!index->pending_count) {
+        return NULL;
+    }
+    const struct us_index_entry *entry = &index->pending[slot_of(index, key)];
+    return entry->used ? entry : NULL;
 }
 
 uint8_t *us_index_get(struct us_index *index, const struct us_digest *key, size_t *size) {
     uint8_t *found = NULL;
     *size = 0;
     pthread_mutex_lock(&index->lock);
-    if (index->pending_count) {
-        struct us_index_entry *entry = &index->pending[slot_of(index, key)];
-        if (entry->used) {
-            found = copy(entry->bytes, entry->size);
-            *size = entry->size;
+    const struct us_index_entry *entry = get_pending(index, key);
+    const uint8_t *bytes = NULL;
+    if (entry) {
+        found = copy(entry->bytes, entry->size);
+        *size = entry->size;
+    } else if (is_open(index) && begin_read(index)) {
+        enum answer answer = get_stored(index, key, &bytes, size);
+        if (answer == FOUND) {
+            found = copy(bytes, *size);
+        } else {
+            *size = 0;
         }
-    }
-    if (!found && is_open(index)) {
-        found = get_stored(index, key, size);
+        mdb_txn_reset(index->reader);
+        if (answer == DAMAGED) {
+            start_anew(index);
+        }
     }
     pthread_mutex_unlock(&index->lock);
     return found;
+}
+
+void us_index_get_many(struct us_index *index, const struct us_digest *keys, size_t count,
+                       size_t size, void *values, bool *found) {
+    pthread_mutex_lock(&index->lock);
+    bool stored = is_open(index) && begin_read(index), damaged = false;
+    for (size_t i = 0; i < count; i++) {
+        const struct us_index_entry *entry = get_pending(index, &keys[i]);
+        const uint8_t *bytes = entry ? entry->bytes : NULL;
+        size_t length = entry ? entry->size : 0;
+        enum answer answer = entry                ? FOUND
+                             : stored && !damaged ? get_stored(index, &keys[i], &bytes, &length)
+                                                  : NONE;
+        damaged = damaged || answer == DAMAGED;
+        found[i] = answer == FOUND && length == size;
+        if (found[i]) {
+            memcpy((uint8_t *)values + i * size, bytes, size);
+        }
+    }
+    if (stored) {
+        mdb_txn_reset(index->reader);
+    }
+    if (damaged) {
+        start_anew(index);
+    }
+    pthread_mutex_unlock(&index->lock);
 }
 
 void us_index_put(struct us_index *index, const struct us_digest *key, const void *bytes,

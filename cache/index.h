@@ -1,7 +1,8 @@
 /* The local index: small values by name in LMDB, for what is only worth remembering. Losing it
- * loses no result, so no call fails: trouble makes it forget. Safe from any thread; other processes
- * may share the folder. Opened when first used; new values are kept in memory and written in
- * batches. */
+ * loses no result, so no call fails: trouble makes it forget. Each value has a checksum; one that
+ * is wrong, or a file of another kind, and the whole index is started anew. Safe from any thread;
+ * other processes may share the folder. Opened when first used; new values are kept in memory and
+ * written in batches. */
 #ifndef US_CACHE_INDEX_H
 #define US_CACHE_INDEX_H
 
@@ -39,6 +40,10 @@ void us_index_finish(struct us_index *index);
 
 /* The value, us_malloc'ed, or NULL. */
 uint8_t *us_index_get(struct us_index *index, const struct us_digest *key, size_t *size);
+/* Values of `size` bytes each of many keys in one transaction: found[i] says whether the i-th is in
+ * `values`. */
+void us_index_get_many(struct us_index *index, const struct us_digest *keys, size_t count,
+                       size_t size, void *values, bool *found);
 void us_index_put(struct us_index *index, const struct us_digest *key, const void *bytes,
                   size_t size);
 /* Writes what has been pending for a while. */

@@ -1,4 +1,3 @@
-#include <fcntl.h>
 #include <math.h>
 #include <signal.h>
 #include <time.h>
@@ -62,37 +61,4 @@ void us_cache_stop_keeper(struct cache *cache) {
     pthread_mutex_lock(&cache->lock);
     cache->keeper_runs = false;
     pthread_mutex_unlock(&cache->lock);
-}
-
-/* The name of the file is taken away at once; what is touched through it has the server's time. */
-static int make_clock(struct cache *cache) {
-    char path[CACHE_PATH];
-    us_cache_temporary(cache, path);
-    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    if (fd >= 0) {
-        unlink(path);
-    }
-    return fd;
-}
-
-bool us_cache_server_time(struct cache *cache, int64_t *ns) {
-    struct stat info;
-    pthread_mutex_lock(&cache->lock);
-    bool fine = false;
-    for (int tries = 0; tries < 2 && !fine; tries++) {
-        if (cache->clock < 0) {
-            cache->clock = make_clock(cache);
-        }
-        fine = cache->clock >= 0 && futimens(cache->clock, NULL) == 0 &&
-               fstat(cache->clock, &info) == 0;
-        if (!fine && cache->clock >= 0) {
-            close(cache->clock);
-            cache->clock = -1;
-        }
-    }
-    pthread_mutex_unlock(&cache->lock);
-    if (fine) {
-        *ns = (int64_t)info.st_mtim.tv_sec * 1000000000 + info.st_mtim.tv_nsec;
-    }
-    return fine;
 }

@@ -6,6 +6,7 @@
 
 #include "cache/records_internal.h"
 #include "runtime/base/mem.h"
+#include "runtime/base/path.h"
 
 static const size_t record_max = (size_t)1 << 30;
 
@@ -194,10 +195,8 @@ struct us_error *us_records_next_generation(struct cache *cache) {
     us_records_path(cache, "generation", path);
     us_cache_temporary(cache, temporary);
     int fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0440);
-    if (fd < 0 || close(fd) != 0 || rename(temporary, path) != 0) {
-        return us_cache_errno(cache, errno, "cannot write", path);
-    }
-    return NULL;
+    int failed = fd < 0 || close(fd) != 0 ? errno : us_rename(temporary, path);
+    return failed ? us_cache_errno(cache, failed, "cannot write", path) : NULL;
 }
 
 struct us_digest us_cache_generation(struct us_store *store) {

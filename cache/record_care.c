@@ -235,11 +235,31 @@ static struct us_error *count_old(void *context, const struct us_record_view *vi
     return NULL;
 }
 
+/* What a dead writer's log ends with is not on its way any more. */
+static void read_ends(struct cache *cache) {
+    struct us_records *records = cache->records;
+    int64_t now;
+    if (!us_cache_server_time(cache, &now)) {
+        return;
+    }
+    pthread_mutex_lock(&records->lock);
+    us_records_refresh(cache, US_FRESH_NOW);
+    for (size_t i = 0; i < records->count; i++) {
+        struct us_record_file *file = records->files[i];
+        if (!file->is_pack && !file->final && is_done(file, now)) {
+            file->final = true;
+            us_records_read_on(cache, file);
+        }
+    }
+    pthread_mutex_unlock(&records->lock);
+}
+
 struct us_error *us_records_verify(struct cache *cache, uint64_t *records, uint64_t *bytes,
                                    uint64_t *damaged) {
     struct check check = {0};
     struct us_record_file **files;
     uint64_t before = atomic_load(&cache->records->damages);
+    read_ends(cache);
     size_t count = us_records_snapshot(cache, &files);
     for (size_t i = 0; i < count; i++) {
         check_file(cache, files[i], &check);

@@ -158,7 +158,8 @@ enum us_entry_state us_entry_decode(const uint8_t *bytes, size_t available,
         return US_ENTRY_BROKEN;
     }
     decode_note(bytes, entry);
-    return US_ENTRY_FINE;
+    bool ended = !entry->note.type[bytes[TYPE_AT]] && !entry->note.show[bytes[SHOW_AT]];
+    return ended ? US_ENTRY_FINE : US_ENTRY_BROKEN;
 }
 
 void us_entry_view(const struct us_entry *entry, struct us_record_view *view) {

@@ -10,6 +10,7 @@
 #include "runtime/graph/dump.h"
 #include "runtime/graph/node_docs.h"
 #include "runtime/graph/schema.h"
+#include "tools/graph_states.h"
 #include "tools/session.h"
 #include "tools/show_error.h"
 
@@ -82,20 +83,32 @@ static struct us_error *draw(const char *dot) {
     return error;
 }
 
+static struct us_error *make_dot(const struct us_arguments *arguments, char **dot) {
+    struct us_session session = {0};
+    struct us_error *error;
+    if (arguments->states) {
+        error = us_session_open(arguments, &session);
+        error = error ? error : us_graph_states(&session, arguments, dot);
+    } else {
+        error = load(arguments, &session.graph);
+        *dot = error ? NULL : us_graph_dot(session.graph);
+    }
+    us_session_finish(&session);
+    return error;
+}
+
 int us_command_graph(const struct us_arguments *arguments) {
-    struct us_graph *graph;
-    struct us_error *error = load(arguments, &graph);
+    char *dot;
+    struct us_error *error = make_dot(arguments, &dot);
     if (error) {
         return us_show_error(error);
     }
-    char *dot = us_graph_dot(graph);
     if (arguments->svg) {
         error = draw(dot);
     } else {
         fputs(dot, stdout);
     }
     us_free(dot);
-    us_graph_destroy(graph);
     return error ? us_show_error(error) : 0;
 }
 

@@ -3,10 +3,12 @@
 
 #include "runtime/base/mem.h"
 #include "tools/devices.h"
+#include "tools/eta.h"
 #include "tools/json_line.h"
 #include "tools/session.h"
 #include "tools/show_error.h"
 #include "tools/show_memory.h"
+#include "tools/show_progress.h"
 
 /* The tasks of one node. */
 struct row {
@@ -16,7 +18,7 @@ struct row {
     double seconds;
 };
 
-static struct us_error *print_json(struct us_run *run) {
+static struct us_error *print_json(struct us_run *run, const struct us_eta *eta) {
     size_t count = us_run_plan_count(run), to_run = 0;
     for (size_t i = 0; i < count; i++) {
         struct us_plan_entry entry = us_run_plan_entry(run, i);
@@ -38,11 +40,12 @@ static struct us_error *print_json(struct us_run *run) {
     json_t *line = us_json_begin("summary");
     us_json_int(line, "run", (int64_t)to_run);
     us_json_int(line, "cached", (int64_t)(count - to_run));
+    us_estimate_json(us_eta_plan(eta), line);
     us_json_end(line);
     return refusal;
 }
 
-static size_t collect(struct us_run *run, struct row *rows) {
+static size_t collect(struct us_run *run, const struct us_eta *eta, struct row *rows) {
     size_t count = us_run_plan_count(run), used = 0;
     for (size_t i = 0; i < count; i++) {
         struct us_plan_entry entry = us_run_plan_entry(run, i);
@@ -54,7 +57,7 @@ static size_t collect(struct us_run *run, struct row *rows) {
         row->maybe += entry.maybe;
         if (entry.run) {
             row->why = row->run++ ? row->why : entry.why;
-            row->seconds += entry.seconds;
+            row->seconds = us_eta_node_seconds(eta, entry.node);
         }
     }
     return used;
@@ -85,10 +88,9 @@ static void print_row(const struct row *row, int width, struct us_str *out) {
     us_str_append(out, "\n");
 }
 
-static void print_table(struct us_run *run, size_t nodes) {
+static void print_table(struct us_run *run, const struct us_eta *eta, size_t nodes) {
     struct row *rows = us_calloc(nodes + 1, sizeof *rows);
-    size_t count = collect(run, rows), to_run = 0, maybe = 0;
-    double seconds = 0;
+    size_t count = collect(run, eta, rows), to_run = 0, maybe = 0;
     int width = 4;
     struct us_str text = {0};
     for (size_t i = 0; i < count; i++) {
@@ -99,15 +101,16 @@ static void print_table(struct us_run *run, size_t nodes) {
         print_row(&rows[i], width, &text);
         to_run += rows[i].run;
         maybe += rows[i].maybe;
-        seconds += rows[i].seconds;
     }
     us_str_printf(&text, "%zu of %zu tasks to run", to_run, us_run_plan_count(run));
     if (maybe) {
         us_str_printf(&text, " (%zu only if what is above them really changes)", maybe);
     }
-    if (seconds >= 0.05) {
-        us_str_printf(&text, ", about %.*f s of work", seconds < 10, seconds);
-    }
+    struct us_str estimate = {0};
+    us_estimate_print(us_eta_plan(eta), &estimate);
+    us_str_append(&text, estimate.length ? ", " : "");
+    us_str_append(&text, us_str_text(&estimate));
+    us_str_finish(&estimate);
     us_str_append(&text, "\n");
     fputs(us_str_text(&text), stdout);
     us_str_finish(&text);
@@ -145,12 +148,15 @@ static struct us_error *plan(struct us_session *session, const struct us_argumen
     struct us_run *run;
     US_TRY(us_run_create(session->graph, session->store, &options, &run));
     struct us_error *error = find_devices(session, run, arguments, &devices);
+    options.device_count = devices.count;
+    struct us_eta *eta = us_eta_create(session->graph, session->store, run, &options);
     if (!error && arguments->json) {
-        error = print_json(run);
+        error = print_json(run, eta);
     } else if (!error) {
-        print_table(run, session->graph->node_count);
+        print_table(run, eta, session->graph->node_count);
         error = us_memory_show(run, US_MEMORY_OF_ALL, false);
     }
+    us_eta_destroy(eta);
     us_run_destroy(run);
     return error;
 }

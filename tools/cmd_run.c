@@ -9,13 +9,16 @@
 #include "nodes/learn/team.h"
 #include "nodes/registry.h"
 #include "runtime/api/standing.h"
+#include "runtime/api/trace.h"
 #include "runtime/base/mem.h"
 #include "tools/devices.h"
+#include "tools/eta.h"
 #include "tools/output.h"
 #include "tools/session.h"
 #include "tools/show_error.h"
 #include "tools/show_memory.h"
 #include "tools/show_progress.h"
+#include "tools/story.h"
 #include "tools/written.h"
 
 static volatile sig_atomic_t caught;
@@ -31,9 +34,27 @@ static void on_signal(int number) {
     us_run_cancel(run);
 }
 
+/* Who is told of what happens. */
+struct watch {
+    struct us_progress *progress;
+    struct us_trace *trace; /* NULL: not asked for */
+    struct us_eta *eta;     /* NULL until there is a plan */
+    struct us_story *story;
+};
+
 /* Nobody reads any more: as after a signal. */
-static void on_event(void *progress, const struct us_event *event) {
-    us_progress_event(progress, event);
+static void on_event(void *context, const struct us_event *event) {
+    struct watch *watch = context;
+    const double now = us_progress_now();
+    if (watch->eta) {
+        us_eta_event(watch->eta, event, now);
+    }
+    us_story_event(watch->story, event);
+    struct us_error *error = watch->trace ? us_trace_event(watch->trace, event, now) : NULL;
+    if (error) {
+        us_progress_error(watch->progress, error);
+    }
+    us_progress_event(watch->progress, event);
     if (!caught && us_output_gone()) {
         on_signal(SIGPIPE);
     }
@@ -68,8 +89,20 @@ static void remember(struct us_session *session, const struct us_arguments *argu
     us_str_finish(&note);
 }
 
+static struct us_error *tell_plan(struct us_session *session, const struct us_arguments *arguments,
+                                  const struct us_run_options *options, struct us_run *run,
+                                  struct us_devices *devices, struct watch *watch) {
+    watch->eta = us_eta_create(session->graph, session->store, run, options);
+    us_story_plan(watch->story, us_eta_plan(watch->eta));
+    us_progress_plan(watch->progress, run, watch->eta);
+    if (us_run_takes_memory(run)) {
+        us_devices_measure(devices);
+    }
+    return us_memory_show(run, US_MEMORY_OF_RANGES, arguments->json);
+}
+
 static struct us_error *execute(struct us_session *session, const struct us_arguments *arguments,
-                                struct us_progress *progress, struct us_summary *summary) {
+                                struct watch *watch, struct us_summary *summary) {
     struct us_run_options options;
     struct us_devices devices;
     US_TRY(us_session_options(session, arguments, &options));
@@ -78,19 +111,16 @@ static struct us_error *execute(struct us_session *session, const struct us_argu
     options.device_count = devices.count;
     options.device_memory = devices.memory;
     options.event = on_event;
-    options.context = progress;
+    options.context = watch;
     struct us_run *run;
     US_TRY(us_run_create(session->graph, session->store, &options, &run));
-    us_progress_plan(progress, run);
-    if (us_run_takes_memory(run)) {
-        us_devices_measure(&devices);
-    }
-    struct us_error *error = us_memory_show(run, US_MEMORY_OF_RANGES, arguments->json);
+    struct us_error *error = tell_plan(session, arguments, &options, run, &devices, watch);
     if (!error) {
         atomic_store(&current, run);
         error = us_run_execute(run, summary);
         atomic_store(&current, NULL);
-        us_progress_close(progress);
+        us_progress_close(watch->progress);
+        us_eta_learn(watch->eta, summary);
     }
     if (!error) {
         struct us_str written = {0};
@@ -103,6 +133,33 @@ static struct us_error *execute(struct us_session *session, const struct us_argu
     return error;
 }
 
+/* The run with its trace and its place in the history; the exit status. */
+static int run_graph(struct us_session *session, const struct us_arguments *arguments) {
+    struct watch watch = {.progress = us_progress_create(session->graph, arguments->json),
+                          .story = us_story_create(session->graph, arguments)};
+    struct us_summary summary = {0};
+    struct us_error *error = NULL;
+    if (arguments->trace) {
+        error = us_trace_open(arguments->trace, session->graph, us_progress_now(), &watch.trace);
+    }
+    error = error ? error : execute(session, arguments, &watch, &summary);
+    struct us_error *trace_error = us_trace_close(watch.trace, us_progress_now());
+    if (trace_error) {
+        us_progress_error(watch.progress, trace_error);
+    }
+    const int status = error ? us_code_status(error->code) : summary.status;
+    us_story_keep(watch.story, session->store, &summary, caught ? 128 + caught : status, error);
+    if (error) {
+        us_show_error(error);
+    } else {
+        us_progress_summary(watch.progress, &summary);
+    }
+    us_story_destroy(watch.story);
+    us_eta_destroy(watch.eta);
+    us_progress_destroy(watch.progress);
+    return status;
+}
+
 /* The same run as one that found everything in place, and nothing changed since: true, and it is
  * told as if all had been looked at. */
 static bool stands(struct us_session *session, const struct us_arguments *arguments) {
@@ -113,8 +170,10 @@ static bool stands(struct us_session *session, const struct us_arguments *argume
                 us_standing_recall(session->store, &name, &note) && note.length >= sizeof tasks;
     if (fine) {
         memcpy(&tasks, note.data, sizeof tasks);
+        us_progress_plan_nothing(tasks, arguments->json);
         us_written_show(note.data + sizeof tasks, arguments->json);
         us_progress_nothing(tasks, arguments->json);
+        us_story_keep_nothing(session->store, arguments, tasks);
     }
     us_str_finish(&note);
     return fine;
@@ -157,7 +216,7 @@ static bool nothing_to_do(const struct us_arguments *arguments) {
     struct us_session session = {0};
     struct us_error *error = us_ranks_find(&ranks);
     bool done = false;
-    if (!error && ranks.world < 2) {
+    if (!error && ranks.world < 2 && !arguments->trace) {
         error = us_session_begin(arguments, &session);
         done = !error && stands(&session, arguments);
         us_session_finish(&session);
@@ -178,18 +237,8 @@ int us_command_run(const struct us_arguments *arguments) {
     }
     catch_signals();
     struct us_session session = {0};
-    struct us_summary summary = {0};
     error = error ? error : us_session_open(arguments, &session);
-    struct us_progress *progress = NULL;
-    if (!error) {
-        progress = us_progress_create(session.graph, arguments->json);
-        error = execute(&session, arguments, progress, &summary);
-    }
-    int status = error ? us_show_error(error) : summary.status;
-    if (!error) {
-        us_progress_summary(progress, &summary);
-    }
-    us_progress_destroy(progress);
+    const int status = error ? us_show_error(error) : run_graph(&session, arguments);
     us_session_finish(&session);
     us_team_leave();
     return caught && (status == 130 || status == 0) ? 128 + caught : status;

@@ -14,7 +14,7 @@ struct us_arguments {
     size_t setting_count;
     const char **only;
     size_t only_count;
-    const char *cache, *models, *frames, *devices, *as;
+    const char *cache, *models, *frames, *devices, *as, *trace;
     int threads;               /* 0: not given */
     size_t memory;             /* bytes; 0: not given */
     size_t max_size;           /* bytes; 0: not given */
@@ -22,7 +22,7 @@ struct us_arguments {
     double sample;             /* part of all; 0: not given */
     const char *name;
     bool dry_run;
-    bool keep_going, json, svg, markdown, verbose, help;
+    bool keep_going, json, svg, states, markdown, verbose, help;
 };
 
 enum us_option_bit {
@@ -40,13 +40,15 @@ enum us_option_bit {
     US_OPT_DEVICES = 1 << 11,
     US_OPT_AS = 1 << 12,
     US_OPT_VERBOSE = 1 << 13,
+    US_OPT_TRACE = 1 << 14,
+    US_OPT_STATES = 1 << 15,
     US_OPT_CARE = 1 << 24, /* what the cache's verbs take */
     US_OPT_RUN = US_OPT_SET | US_OPT_CACHE | US_OPT_MODELS | US_OPT_ONLY | US_OPT_FRAMES,
 };
 
 struct us_command {
     const char *name;
-    const char *words;                                /* "GRAPH NODE[@FRAME]" */
+    const char *words;                                /* "GRAPH NODE[@FRAMES]" */
     size_t least, most;                               /* words */
     unsigned options;                                 /* us_option_bit */
     const char *summary;                              /* one line; "": not listed */
@@ -77,6 +79,7 @@ int us_command_run(const struct us_arguments *arguments);
 int us_command_rank(const struct us_arguments *arguments);
 int us_command_plan(const struct us_arguments *arguments);
 int us_command_explain(const struct us_arguments *arguments);
+int us_command_history(const struct us_arguments *arguments);
 int us_command_validate(const struct us_arguments *arguments);
 int us_command_nodes(const struct us_arguments *arguments);
 int us_command_schema(const struct us_arguments *arguments);

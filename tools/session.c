@@ -58,7 +58,7 @@ struct us_error *us_session_begin(const struct us_arguments *arguments,
                                   struct us_session *session) {
     *session = (struct us_session){0};
     us_find_models(arguments);
-    char *folder;
+    char *folder = NULL;
     US_TRY(us_cache_folder(arguments, &folder));
     struct us_error *error = us_cache_open(folder, &session->store);
     us_free(folder);

@@ -19,6 +19,7 @@ struct us_node_view {
 
 struct us_progress {
     const struct us_graph *graph;
+    struct us_eta *eta; /* NULL until there is a plan */
     struct us_node_view *nodes;
     size_t done, cached, failed, skipped, running;
     enum { US_SHOW_LINES, US_SHOW_LIVE, US_SHOW_JSON } way;
@@ -29,17 +30,18 @@ struct us_progress {
     struct us_str above; /* lines that go above the view, for good */
 };
 
-double us_progress_now(void);
 bool us_node_view_finished(const struct us_node_view *view);
 /* Seconds left, or a negative number. */
 double us_node_view_left(const struct us_node_view *view, double now);
-/* "0:06:40" */
-void us_time_print(double seconds, struct us_str *out);
 /* "crop  48 frames in 3.2 s (15.1 f/s)  status" */
 void us_node_view_close(const struct us_node_view *view, struct us_str *out);
 
 void us_live_draw(struct us_progress *progress, bool now);
 void us_live_clear(struct us_progress *progress);
-void us_json_show(const struct us_event *event);
+/* Appends the time to the end of the run, ", run ETA 0:06:40" after `between`; nothing when it is
+ * not known. */
+void us_run_left_print(struct us_progress *progress, const char *between, struct us_str *out);
+/* `left` seconds to the end of the run; negative: not known. */
+void us_json_show(const struct us_event *event, double left);
 
 #endif

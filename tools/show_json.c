@@ -3,7 +3,7 @@
 #include "tools/json_line.h"
 #include "tools/show_internal.h"
 
-void us_json_show(const struct us_event *event) {
+void us_json_show(const struct us_event *event, double left) {
     static const char *const names[] = {
         [US_EVENT_START] = "start",     [US_EVENT_DONE] = "done",
         [US_EVENT_CACHED] = "cached",   [US_EVENT_FAILED] = "failed",
@@ -13,7 +13,11 @@ void us_json_show(const struct us_event *event) {
     json_t *line = us_json_begin(names[event->kind]);
     if (event->node) {
         us_json_text(line, "node", event->node->name);
-        us_json_frame(line, event->per_frame, event->frame);
+        if (event->count) {
+            us_json_int(line, "count", (int64_t)event->count);
+        } else {
+            us_json_frame(line, event->per_frame, event->frame);
+        }
     }
     switch (event->kind) {
     case US_EVENT_START:
@@ -31,6 +35,9 @@ void us_json_show(const struct us_event *event) {
             us_json_real(line, "fraction", event->fraction);
         }
         us_json_text(line, "status", event->status);
+        if (left >= 0) {
+            us_json_real(line, "eta_seconds", left);
+        }
         break;
     case US_EVENT_WARNING:
         us_json_text(line, "text", event->status);

@@ -83,8 +83,7 @@ static void append_line(const char *text, int columns, struct us_str *out) {
     us_str_append(out, "\033[K\n");
 }
 
-static int append_nodes(const struct us_progress *progress, int columns, int most,
-                        struct us_str *out) {
+static int append_nodes(struct us_progress *progress, int columns, int most, struct us_str *out) {
     int lines = 0, width = name_width(progress);
     double now = us_progress_now();
     struct us_str line = {0};
@@ -100,6 +99,7 @@ static int append_nodes(const struct us_progress *progress, int columns, int mos
     us_str_clear(&line);
     us_str_printf(&line, "cached %zu   done %zu   running %zu   failed %zu", progress->cached,
                   progress->done, progress->running, progress->failed);
+    us_run_left_print(progress, "   ", &line);
     append_line(us_str_text(&line), columns, out);
     us_str_finish(&line);
     return lines + 1;

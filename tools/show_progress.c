@@ -53,7 +53,57 @@ void us_progress_destroy(struct us_progress *progress) {
     }
 }
 
-void us_progress_plan(struct us_progress *progress, struct us_run *run) {
+void us_estimate_print(const struct us_eta_plan *plan, struct us_str *out) {
+    const double seconds = plan->estimate.seconds;
+    if (seconds < 0.05) {
+        return;
+    }
+    us_str_append(out, plan->estimate.unknown ? "at least " : "about ");
+    if (seconds < 120) {
+        us_str_printf(out, "%.*f s", seconds < 10, seconds);
+    } else {
+        us_time_print(seconds, out);
+    }
+    us_str_printf(out, " on cpu x%d", plan->slots);
+    if (plan->devices) {
+        us_str_printf(out, " and %d device%s", plan->devices, plan->devices == 1 ? "" : "s");
+    }
+}
+
+void us_estimate_json(const struct us_eta_plan *plan, json_t *line) {
+    if (plan->estimate.seconds > 0 || (plan->run && !plan->estimate.unknown)) {
+        us_json_real(line, "estimate_seconds", plan->estimate.seconds);
+    }
+    if (plan->estimate.unknown) {
+        json_object_set_new(line, "at_least", json_true());
+    }
+}
+
+static void tell_plan_json(const struct us_eta_plan *plan) {
+    json_t *line = us_json_begin("plan");
+    us_json_int(line, "to_run", (int64_t)plan->run);
+    us_json_int(line, "cached", (int64_t)plan->cached);
+    if (plan->maybe) {
+        us_json_int(line, "maybe", (int64_t)plan->maybe);
+    }
+    us_estimate_json(plan, line);
+    us_json_end(line);
+}
+
+static void tell_plan(struct us_progress *progress, const struct us_eta_plan *plan) {
+    if (progress->way == US_SHOW_JSON) {
+        tell_plan_json(plan);
+    } else if (plan->estimate.seconds >= 1) {
+        printf("%zu of %zu tasks to run, ", plan->run, plan->run + plan->cached);
+        struct us_str text = {0};
+        us_estimate_print(plan, &text);
+        puts(us_str_text(&text));
+        fflush(stdout);
+        us_str_finish(&text);
+    }
+}
+
+void us_progress_plan(struct us_progress *progress, struct us_run *run, struct us_eta *eta) {
     size_t count = us_run_plan_count(run);
     for (size_t i = 0; i < count; i++) {
         struct us_plan_entry entry = us_run_plan_entry(run, i);
@@ -61,6 +111,8 @@ void us_progress_plan(struct us_progress *progress, struct us_run *run) {
         view->total++;
         view->to_run += entry.run;
     }
+    progress->eta = eta;
+    tell_plan(progress, us_eta_plan(eta));
 }
 
 bool us_node_view_finished(const struct us_node_view *view) {
@@ -120,8 +172,11 @@ static struct us_node_view *count_event(struct us_progress *progress,
     progress->running += (event->kind == US_EVENT_START) - running;
     view->done += event->kind == US_EVENT_DONE;
     progress->done += event->kind == US_EVENT_DONE;
-    view->cached += event->kind == US_EVENT_CACHED;
-    progress->cached += event->kind == US_EVENT_CACHED;
+    if (event->kind == US_EVENT_CACHED) {
+        const size_t count = event->count ? event->count : 1;
+        view->cached += count;
+        progress->cached += count;
+    }
     view->failed += event->kind == US_EVENT_FAILED;
     progress->failed += event->kind == US_EVENT_FAILED;
     view->skipped += event->kind == US_EVENT_SKIPPED;
@@ -145,6 +200,16 @@ static void note_progress(struct us_node_view *view, const struct us_event *even
     }
     if (us_node_view_finished(view) && view->ended <= 0) {
         view->ended = now;
+    }
+}
+
+void us_run_left_print(struct us_progress *progress, const char *between, struct us_str *out) {
+    bool at_least = true;
+    const double left =
+        progress->eta ? us_eta_left(progress->eta, us_progress_now(), &at_least) : -1;
+    if (!at_least && left >= 0.5) {
+        us_str_printf(out, "%srun ETA ", between);
+        us_time_print(left, out);
     }
 }
 
@@ -219,6 +284,7 @@ static void say_progress(struct us_progress *progress, struct us_node_view *view
         us_str_append(&text, ", ETA ");
         us_time_print(left, &text);
     }
+    us_run_left_print(progress, ", ", &text);
     us_str_append(&text, "\n");
     say(progress, us_str_text(&text));
     us_str_finish(&text);
@@ -245,7 +311,12 @@ void us_progress_event(void *context, const struct us_event *event) {
         note_progress(view, event, now);
     }
     if (progress->way == US_SHOW_JSON) {
-        us_json_show(event);
+        bool at_least = true;
+        double left = -1;
+        if (event->kind == US_EVENT_PROGRESS) {
+            left = us_eta_left(progress->eta, now, &at_least);
+        }
+        us_json_show(event, at_least ? -1 : left);
         return;
     }
     show_trouble(progress, view, event);
@@ -260,6 +331,14 @@ void us_progress_event(void *context, const struct us_event *event) {
     if (progress->way == US_SHOW_LIVE) {
         us_live_draw(progress, false);
     }
+}
+
+void us_progress_error(struct us_progress *progress, struct us_error *error) {
+    struct us_str text = {0};
+    us_error_text(error, &text);
+    complain(progress, us_str_text(&text));
+    us_str_finish(&text);
+    us_error_free(error);
 }
 
 void us_progress_close(struct us_progress *progress) {
@@ -295,6 +374,12 @@ static void print_summary(const struct us_summary *summary, bool json) {
 
 void us_progress_summary(const struct us_progress *progress, const struct us_summary *summary) {
     print_summary(summary, progress->way == US_SHOW_JSON);
+}
+
+void us_progress_plan_nothing(size_t tasks, bool json) {
+    if (json) {
+        tell_plan_json(&(struct us_eta_plan){.cached = tasks});
+    }
 }
 
 void us_progress_nothing(size_t tasks, bool json) {

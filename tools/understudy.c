@@ -11,7 +11,8 @@
 
 const struct us_command us_commands[] = {
     {"run", "GRAPH", 1, 1,
-     US_OPT_RUN | US_OPT_THREADS | US_OPT_MEMORY | US_OPT_DEVICES | US_OPT_KEEP_GOING | US_OPT_JSON,
+     US_OPT_RUN | US_OPT_THREADS | US_OPT_MEMORY | US_OPT_DEVICES | US_OPT_KEEP_GOING |
+         US_OPT_TRACE | US_OPT_JSON,
      "run what the graph's outputs need and the cache does not hold",
      "Exit status: 0 done, 1 a node failed, 2 bad usage or graph, 3 something needed is missing,\n"
      "75 worth trying again (full disk), 78 refused by policy, 130 and 143 stopped by a signal.\n"
@@ -19,7 +20,8 @@ const struct us_command us_commands[] = {
      "reader\n"
      "of its output that goes away (run ... | head): status 141.\n",
      "understudy run graphs/quickstart.yaml\n"
-     "understudy run shot.yaml -p erode_px=6 --only comp --frames 1001-1010\n",
+     "understudy run shot.yaml -p erode_px=6 --only comp --frames 1001-1010\n"
+     "understudy run shot.yaml --trace trace.json\n",
      us_command_run},
     {"rank", "", 0, 0, US_OPT_THREADS, "",
      "Takes part in the trainings of rank 0, which starts it.\n", "understudy rank\n",
@@ -29,17 +31,30 @@ const struct us_command us_commands[] = {
      "say what run would do, why, how long it took before, and what memory it takes",
      "Exit status: 3 when a training does not fit into the memory there is: run refuses it too.\n",
      "understudy plan shot.yaml -p erode_px=6\n", us_command_plan},
-    {"explain", "GRAPH NODE[@FRAME]", 2, 2, US_OPT_SET | US_OPT_CACHE | US_OPT_MODELS,
-     "say why one task runs, or what it was made from", "",
-     "understudy explain shot.yaml comp@1012\n", us_command_explain},
+    {"explain", "GRAPH NODE[@FRAMES]", 2, 2,
+     US_OPT_SET | US_OPT_CACHE | US_OPT_MODELS | US_OPT_JSON,
+     "say why a task runs, or what it was made from",
+     "A range of frames gets a line each; a node without frames behind it, a line for those that\n"
+     "have the same reason. A frame of a further take is NODE@TAKE:FRAME, as run writes it.\n",
+     "understudy explain shot.yaml comp@1012\nunderstudy explain shot.yaml comp@1001-1010\n"
+     "understudy explain shot.yaml comp\n",
+     us_command_explain},
+    {"history", "GRAPH [RUN]", 1, 2, US_OPT_CACHE | US_OPT_JSON,
+     "list the last runs of a graph, or tell one of them",
+     "The last 1,000 runs of a graph are remembered in the index of the cache they used.\n",
+     "understudy history shot.yaml\nunderstudy history shot.yaml 17\n", us_command_history},
     {"validate", "GRAPH", 1, 1, US_OPT_SET, "check a graph without running it", "",
      "understudy validate shot.yaml\n", us_command_validate},
     {"nodes", "[TYPE]", 0, 1, US_OPT_MARKDOWN, "list the node types, or describe one", "",
      "understudy nodes\nunderstudy nodes composite\n", us_command_nodes},
     {"schema", "", 0, 0, 0, "print the JSON Schema of graphs, for editors", "",
      "understudy schema > understudy.schema.json\n", us_command_schema},
-    {"graph", "GRAPH", 1, 1, US_OPT_SET | US_OPT_SVG, "print the graph for Graphviz, or as SVG", "",
-     "understudy graph shot.yaml --svg > shot.svg\n", us_command_graph},
+    {"graph", "GRAPH", 1, 1, US_OPT_SET | US_OPT_SVG | US_OPT_STATES | US_OPT_CACHE | US_OPT_MODELS,
+     "print the graph for Graphviz, or as SVG",
+     "--states asks the cache: what is cached, what would run and why, what failed last time.\n",
+     "understudy graph shot.yaml --svg > shot.svg\n"
+     "understudy graph shot.yaml --svg --states > shot.svg\n",
+     us_command_graph},
     {"cache", "stats | gc | verify | reindex | pins | pin GRAPH [NODE...] | unpin NAME", 1, 15,
      US_OPT_CACHE | US_OPT_JSON | US_OPT_CARE | US_OPT_SET | US_OPT_MODELS | US_OPT_FRAMES,
      "count, shrink, check or repair what the cache holds, or pin results",

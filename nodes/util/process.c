@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <spawn.h>
 #include <string.h>
+#include <sys/pidfd.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -21,7 +22,8 @@ struct tail {
 
 struct child {
     pid_t pid;
-    int output;
+    int output, end; /* what it prints; readable once it has ended, or -1: cannot be told */
+    bool silent;     /* it closed its output */
     struct tail tail;
 };
 
@@ -86,7 +88,8 @@ static void prepare_attributes(posix_spawnattr_t *attributes) {
 
 static struct us_error *start(const struct us_process *process, struct child *child) {
     int ends[2];
-    if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0) {
+    /* Only our end does not wait: a command is not made for a full pipe that fails. */
+    if (pipe2(ends, O_CLOEXEC) != 0) {
         return us_error_from_errno(errno, "cannot start '%s'", process->argv[0]);
     }
     posix_spawn_file_actions_t actions;
@@ -102,15 +105,19 @@ static struct us_error *start(const struct us_process *process, struct child *ch
         close(ends[0]);
         return us_error_from_errno(number, "cannot start '%s'", process->argv[0]);
     }
+    fcntl(ends[0], F_SETFL, O_NONBLOCK);
     child->output = ends[0];
+    child->end = pidfd_open(child->pid, 0);
     return NULL;
 }
 
-/* Takes what was printed; waits for more at most `milliseconds`. */
+/* Takes what was printed; waits for more, or for the end, at most `milliseconds`. */
 static void listen_to(struct child *child, int milliseconds) {
-    struct pollfd ready = {.fd = child->output, .events = POLLIN};
+    struct pollfd ready[2] = {{.fd = child->silent ? -1 : child->output, .events = POLLIN},
+                              {.fd = child->end, .events = POLLIN}};
     char bytes[4096];
-    if (poll(&ready, 1, milliseconds) <= 0) {
+    const bool blind = child->silent && child->end < 0;
+    if (poll(ready, 2, blind && milliseconds > 5 ? 5 : milliseconds) <= 0 || !ready[0].revents) {
         return;
     }
     ssize_t count = read(child->output, bytes, sizeof bytes);
@@ -118,9 +125,7 @@ static void listen_to(struct child *child, int milliseconds) {
         tail_add(&child->tail, bytes, (size_t)count);
         count = read(child->output, bytes, sizeof bytes);
     }
-    if (count == 0) {
-        poll(NULL, 0, milliseconds); /* closed its output and lives on */
-    }
+    child->silent = count == 0;
 }
 
 /* True when it has ended; it is not reaped, so that its group's number stays its own. */
@@ -187,5 +192,8 @@ struct us_error *us_process_run(const struct us_process *process) {
     }
     int status = reap(&child);
     close(child.output);
+    if (child.end >= 0) {
+        close(child.end);
+    }
     return error ? error : judge(process, &child, status);
 }

@@ -24,6 +24,8 @@ struct us_record_note {
     size_t object_count;
 };
 
+enum { US_LOG_KEPT = 1000 };
+
 struct us_store_ops {
     /* Reads a record: us_malloc'ed bytes, or *bytes = NULL when there is none. A damaged record is
      * quarantined, reported through `warn`, and counts as none. */
@@ -45,7 +47,8 @@ struct us_store_ops {
      * is none or it is damaged (then it is quarantined and reported through `warn`). */
     struct us_error *(*get_object)(struct us_store *store, const struct us_digest *digest,
                                    uint8_t **bytes, size_t *size);
-    /* Publishes atomically; the object is on stable storage when this returns. */
+    /* Publishes atomically; the object is on stable storage when this returns, or it is small and
+     * lies with the records, which a power failure may cut short. */
     struct us_error *(*put_object)(struct us_store *store, const struct us_digest *digest,
                                    const void *bytes, size_t size);
 
@@ -59,6 +62,10 @@ struct us_store_ops {
      * stamps are too young or cannot be had. Equal at two times: it was not changed. */
     void (*file_states)(struct us_store *store, const char *const *paths, size_t count,
                         struct us_digest *states);
+    /* The same for many files at once: digests[i] and errors[i] (NULL: fine; else the caller's)
+     * answer paths[i]. Several threads stat and read. */
+    void (*file_digests)(struct us_store *store, const char *const *paths, size_t count,
+                         struct us_digest *digests, struct us_error **errors);
     /* Tells the index what a file just written holds, so that it need not be read again. */
     void (*remember_file)(struct us_store *store, const char *path, const struct us_digest *digest);
 
@@ -74,6 +81,15 @@ struct us_store_ops {
      * gives NULL. Losing them loses no result. us_malloc'ed. */
     uint8_t *(*recall)(struct us_store *store, const char *name, size_t *size);
     void (*remember)(struct us_store *store, const char *name, const void *bytes, size_t size);
+
+    /* Logs beside the index: lines of text, each of at most 4 KiB, in the order they came, numbered
+     * from 1, of which the last US_LOG_KEPT are kept. A line is there for other processes at once
+     * and costs one write; it is not synced, so that a power failure may lose the last ones. Losing
+     * them loses no result. */
+    void (*log_add)(struct us_store *store, const char *name, const char *line);
+    /* What is kept, each line with its end, us_malloc'ed, and the number of the first; NULL: no
+     * log. A line may be cut off or garbled. */
+    char *(*log_read)(struct us_store *store, const char *name, int64_t *first);
 };
 
 struct us_store {

@@ -148,6 +148,15 @@ struct us_error *us_write_begin(const char *path, char **temporary) {
     return NULL;
 }
 
+int us_rename(const char *from, const char *to) {
+    if (rename(from, to) == 0) {
+        return 0;
+    }
+    int failed = errno;
+    struct stat info;
+    return lstat(from, &info) != 0 && errno == ENOENT ? 0 : failed;
+}
+
 static struct us_error *sync_and_rename(const char *path, const char *temporary) {
     int fd = open(temporary, O_RDONLY | O_CLOEXEC);
     if (fd < 0) {
@@ -157,8 +166,8 @@ static struct us_error *sync_and_rename(const char *path, const char *temporary)
     if (close(fd) != 0 && !failed) {
         failed = errno;
     }
-    if (!failed && rename(temporary, path) != 0) {
-        failed = errno;
+    if (!failed) {
+        failed = us_rename(temporary, path);
     }
     return failed ? write_error(failed, path) : NULL;
 }

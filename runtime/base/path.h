@@ -19,6 +19,10 @@ struct us_error *us_make_folders(const char *path) US_NODISCARD;
 struct us_error *us_read_file(const char *path, size_t limit, uint8_t **bytes,
                               size_t *size) US_NODISCARD;
 
+/* Renames `from`, which is there; 0 or an errno. A network file system may report that it failed
+ * though it was done, when an answer was lost and the request sent again: `from` is gone then. */
+int us_rename(const char *from, const char *to);
+
 /* Writes beside `path`, fsyncs and renames: the file is either as before or complete.
  * Missing folders are made. A failed write leaves nothing behind. */
 struct us_error *us_write_file(const char *path, const void *bytes, size_t size) US_NODISCARD;

@@ -161,8 +161,10 @@ static void add_input(const struct us_run *run, const struct task *task, int por
             const struct task *above = &run->tasks[ref.task];
             if (many) {
                 us_hasher_int(&hasher, ref.entry);
-                us_hasher_int(&hasher, above->frame.take - task->frame.take);
-                us_hasher_int(&hasher, above->frame.number - task->frame.number);
+                /* What a once-node made is every frame's: it lies at no distance. */
+                const bool framed = task_node(run, above)->type->per_frame;
+                us_hasher_int(&hasher, framed ? above->frame.take - task->frame.take : 0);
+                us_hasher_int(&hasher, framed ? above->frame.number - task->frame.number : 0);
             }
             if (node->type->keyed_by_names) {
                 us_hasher_string(&hasher, task_node(run, above)->name);

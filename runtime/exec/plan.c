@@ -225,6 +225,7 @@ struct passes {
     struct us_error *error;
     bool known; /* the digests of all inputs */
     bool again;
+    bool maybe; /* the task that is fed may not run */
 };
 
 static void ask(struct us_run *run, struct task *task, void *context) {
@@ -270,7 +271,7 @@ static struct us_error *decide(struct us_run *run, struct task *task) {
     }
     if (!found) {
         why = task->forced ? "its result is no longer in the cache" : why_miss(run, task);
-        task->maybe = !state.known && us_str_starts(why, "input ");
+        task->maybe = !state.known;
         decide_run(task, why);
     } else if (destination_stands(run, task, &why)) {
         task->resolved = true;
@@ -292,6 +293,9 @@ static void feed(struct us_run *run, struct task *task, void *context) {
     if (task->run || !task->digests || objects_there(run, task)) {
         return;
     }
+    if (state->maybe) {
+        return; /* it may not be read at all: load_value sees to it when it is */
+    }
     if (task_node(run, task)->type->volatile_result) {
         task->forced = true;
         run->forced_count++;
@@ -306,7 +310,7 @@ static struct us_error *feed_all(struct us_run *run, bool *again) {
         if (!task->run || task->fed) {
             continue;
         }
-        struct passes state = {.known = true};
+        struct passes state = {.known = true, .maybe = task->maybe};
         each_input(run, task, feed, &state);
         US_TRY(state.error);
         task->fed = state.known;

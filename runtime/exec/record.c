@@ -174,34 +174,44 @@ bool record_fields(struct us_run *run, const struct us_digest *key, struct us_st
     return fine;
 }
 
-static void add_witness(struct us_run *run, struct task *task, void *context) {
-    struct record *record = context;
-    if (!run->nodes[task->node].volatile_above) {
-        return;
-    }
-    if (!task_node(run, task)->type->volatile_result) {
-        each_input(run, task, add_witness, context);
-        return;
-    }
-    if (!task->digests) {
-        return;
-    }
-    struct witness witness = {task->plan_key, task->digests[0]};
+static void add_witness(struct record *record, const struct witness *witness) {
     for (size_t i = 0; i < record->witness_count; i++) {
-        if (memcmp(&record->witnesses[i], &witness, sizeof witness) == 0) {
+        if (memcmp(&record->witnesses[i], witness, sizeof *witness) == 0) {
             return;
         }
     }
     if (record->witness_count == MAX_WITNESSES) {
         US_BUG("more than %d volatile nodes above one task", MAX_WITNESSES);
     }
-    record->witnesses[record->witness_count++] = witness;
+    record->witnesses[record->witness_count++] = *witness;
+}
+
+/* Where the plan's walk ended at an input's record, nothing is known of what is above it but by
+ * that record. */
+static void add_witnesses(struct us_run *run, struct task *task, void *context) {
+    struct record *record = context, above;
+    bool found = false;
+    if (!run->nodes[task->node].volatile_above) {
+        return;
+    }
+    const struct us_node_type *type = task_node(run, task)->type;
+    if (type->volatile_result && task->digests) {
+        add_witness(record, &(struct witness){task->plan_key, task->digests[0]});
+    }
+    us_error_free(
+        load_record(run, &task->plan_key, (size_t)us_port_count(type->outputs), &above, &found));
+    for (size_t i = 0; found && i < above.witness_count; i++) {
+        add_witness(record, &above.witnesses[i]);
+    }
+    if (!found) {
+        each_input(run, task, add_witnesses, context);
+    }
 }
 
 void collect_witnesses(struct us_run *run, const struct task *task, struct record *record) {
     record->witness_count = 0;
     if (run->nodes[task->node].volatile_above) {
-        each_input(run, task, add_witness, record);
+        each_input(run, task, add_witnesses, record);
     }
 }
 

@@ -136,6 +136,10 @@ static struct us_error *fetch(struct us_run *run, struct task *task, uint32_t po
         keep_value(run, task, port, *value);
         return NULL;
     }
+    if (task->digests && type->volatile_result) {
+        return us_error_hint(us_fail(US_RETRY, "its result was lost or damaged while this ran"),
+                             "run again: it is made anew, with all that is below it");
+    }
     US_TRY(remake_values(run, task));
     pthread_mutex_lock(&run->lock);
     *value = in_memory(run, task, port);

@@ -195,13 +195,28 @@ static int depth_of(const struct reading *reading) {
     return depth;
 }
 
-static bool was_read(const struct us_loader *loader, const char *real) {
+static struct us_graph_file *add_file(struct us_loader *loader, const char *path,
+                                      const char *real) {
+    struct us_graph *graph = loader->graph;
+    if (!graph->files) {
+        graph->files = us_arena_alloc(loader->arena, US_MOST_FILES * sizeof *graph->files);
+    }
+    struct us_graph_file *file = &graph->files[graph->file_count++];
+    *file = (struct us_graph_file){.path = path, .real = real};
+    return file;
+}
+
+/* The file of that real path when it was read, under that very path if possible. */
+static const struct us_graph_file *was_read(const struct us_loader *loader, const char *path,
+                                            const char *real) {
+    const struct us_graph_file *found = NULL;
     for (size_t i = 0; i < loader->graph->file_count; i++) {
-        if (strcmp(loader->graph->files[i].real, real) == 0) {
-            return true;
+        const struct us_graph_file *file = &loader->graph->files[i];
+        if (strcmp(file->real, real) == 0 && (!found || strcmp(file->path, path) == 0)) {
+            found = file;
         }
     }
-    return false;
+    return found;
 }
 
 static struct us_error *include_one(struct us_loader *loader, const struct reading *by,
@@ -219,11 +234,16 @@ static struct us_error *include_one(struct us_loader *loader, const struct readi
             return cycle_error(by, reading.real, reading.path, name->pos);
         }
     }
-    if (was_read(loader, reading.real)) {
+    const struct us_graph_file *read = was_read(loader, reading.path, reading.real);
+    if (read && strcmp(read->path, reading.path) == 0) {
         return NULL;
     }
     if (depth_of(by) >= 64 || loader->graph->file_count >= US_MOST_FILES) {
         return us_error_at(us_fail(US_GRAPH, "too many files include each other"), name->pos);
+    }
+    if (read) { /* another way to it: noted, for it may lead elsewhere one day */
+        add_file(loader, reading.path, reading.real)->digest = read->digest;
+        return NULL;
     }
     struct us_error *error = read_file(loader, &reading);
     return error && !error->pos.line ? us_error_at(error, name->pos) : error;
@@ -246,19 +266,9 @@ static struct us_error *read_includes(struct us_loader *loader, const struct rea
     return NULL;
 }
 
-static struct us_graph_file *add_file(struct us_loader *loader, const struct reading *reading) {
-    struct us_graph *graph = loader->graph;
-    if (!graph->files) {
-        graph->files = us_arena_alloc(loader->arena, US_MOST_FILES * sizeof *graph->files);
-    }
-    struct us_graph_file *file = &graph->files[graph->file_count++];
-    *file = (struct us_graph_file){.path = reading->path, .real = reading->real};
-    return file;
-}
-
 static struct us_error *read_file(struct us_loader *loader, const struct reading *reading) {
     struct us_yaml *root = NULL;
-    struct us_graph_file *file = add_file(loader, reading);
+    struct us_graph_file *file = add_file(loader, reading->path, reading->real);
     struct us_error *error = us_yaml_read(loader->arena, reading->path, &file->digest, &root);
     if (error && !error->pos.line) {
         error->code = US_GRAPH;

@@ -50,7 +50,7 @@ static size_t slot_of(const struct text_table *table, const char *text, size_t l
     memcpy(&slot, digest.bytes, sizeof slot);
     for (;; slot++) {
         uint32_t at = table->slots[slot & (table->capacity - 1)];
-        if (!at || strcmp(table->texts.data + at - 1, text) == 0) {
+        if (!at || strcmp(us_str_text(&table->texts) + at - 1, text) == 0) {
             return slot & (table->capacity - 1);
         }
     }

@@ -64,7 +64,7 @@ struct us_graph {
     size_t node_count;
     struct us_link *outputs; /* what `outputs:` asks for */
     size_t output_count;
-    struct us_graph_file *files; /* the graph file and its includes */
+    struct us_graph_file *files; /* the graph file and its includes, under each path they have */
     size_t file_count;
     bool has_roots; /* some file declares `roots:` */
 };

@@ -276,6 +276,18 @@ static struct us_error *fill_param(struct us_loader *loader, struct us_draft *dr
     return fill_scalar(&f, value);
 }
 
+static struct us_error *default_frames(struct us_arena *arena, const struct us_param *param,
+                                       struct us_frames *frames) {
+    struct us_frames parsed = {0};
+    struct us_error *error = param->text ? us_frames_parse(param->text, &parsed) : NULL;
+    if (error) {
+        us_frames_finish(&parsed);
+        return error;
+    }
+    keep_frames(arena, &parsed, frames);
+    return NULL;
+}
+
 static struct us_error *fill_default(struct us_arena *arena, const char *folder,
                                      const struct us_param *param, void *field) {
     switch (param->type) {
@@ -296,12 +308,7 @@ static struct us_error *fill_default(struct us_arena *arena, const char *folder,
         *(const char **)field = param->text ? us_path_full(arena, folder, param->text) : NULL;
         break;
     case US_PARAM_FRAMES:
-        if (param->text) {
-            struct us_frames parsed = {0};
-            US_TRY(us_frames_parse(param->text, &parsed));
-            keep_frames(arena, &parsed, field);
-        }
-        break;
+        return default_frames(arena, param, field);
     case US_PARAM_STRINGS:
     case US_PARAM_PATHS:
         break;

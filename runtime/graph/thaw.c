@@ -211,6 +211,7 @@ static void take_params(struct thawing *t, const struct thawed_type *type, struc
         size_t index = (size_t)take_most(t, type->params - 1);
         const struct us_param *param = &type->type->params[index];
         node->param_pos[index] = take_pos(t);
+        t->bad = t->bad || !node->param_pos[index].line;
         take_value(t, param, (char *)node->params + param->offset);
     }
 }

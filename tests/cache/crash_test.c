@@ -14,6 +14,7 @@
 
 #include "cache/cache_internal.h"
 #include "runtime/base/mem.h"
+#include "runtime/base/path.h"
 #include "tests/support/check.h"
 
 static char folder[512];
@@ -192,11 +193,54 @@ static void a_full_disk_is_worth_retrying(void **state) {
     assert_int_equal(umount(disk), 0);
 }
 
+/* Records until the disk is full: the error names the log, what was written before stays, and with
+ * room again so does what follows. */
+static void a_log_on_a_full_disk_stays_whole(void **state) {
+    (void)state;
+    char disk[512];
+    snprintf(disk, sizeof disk, "%s/small", us_test_folder());
+    assert_int_equal(mkdir(disk, 0755), 0);
+    if (mount("tmpfs", disk, "tmpfs", 0, "size=256k") != 0) {
+        print_message("skipped: no full disk to test with: mounting a tmpfs needs root (%s)\n",
+                      strerror(errno));
+        skip();
+    }
+    setenv("XDG_STATE_HOME", us_test_folder(), 1);
+    char ballast[600];
+    snprintf(ballast, sizeof ballast, "%s/ballast", disk);
+    static const uint8_t zeros[65536];
+    ASSERT_OK(us_write_file(ballast, zeros, sizeof zeros));
+    struct us_store *store = open_store("small/cache");
+    struct us_error *error = NULL;
+    bool won;
+    int written = 0;
+    for (; !error && written < 1000; written++) {
+        struct us_digest key = nth_key(written);
+        error = store->ops->put_record(store, &key, NULL, zeros, 900, &won);
+    }
+    assert_true(us_error_is(error, US_RETRY));
+    assert_in_range(written, 50, 999);
+    ASSERT_ERROR(error, ".log");
+    assert_int_equal(unlink(ballast), 0);
+    struct us_digest last = nth_key(5000);
+    ASSERT_OK(store->ops->put_record(store, &last, NULL, zeros, 900, &won));
+    us_cache_close(store);
+    store = open_store("small/cache");
+    struct us_cache_check check;
+    ASSERT_OK(us_cache_verify(store, &check));
+    assert_int_equal(check.damaged, 0);
+    assert_int_equal(check.records, written); /* one failed, one came after */
+    us_cache_close(store);
+    unsetenv("XDG_STATE_HOME");
+    assert_int_equal(umount(disk), 0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(writers_race_and_one_wins),
         cmocka_unit_test(kill_9_at_any_moment_leaves_nothing_wrong),
         cmocka_unit_test(a_full_disk_is_worth_retrying),
+        cmocka_unit_test(a_log_on_a_full_disk_stays_whole),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -188,6 +188,93 @@ static void facts_last_and_are_replaced(void **state) {
     us_cache_close(store);
 }
 
+/* A value damaged on disk is not believed: the index starts anew. */
+static void a_damaged_value_is_not_told(void **state) {
+    (void)state;
+    struct us_store *store = open_store();
+    static const char mark[] = "a value long enough to be found in the file";
+    store->ops->remember(store, "damaged", mark, sizeof mark);
+    us_cache_close(store);
+    char data[600];
+    snprintf(data, sizeof data, "%s/index/data.mdb", cache);
+    uint8_t *bytes;
+    size_t size;
+    ASSERT_OK(us_read_file(data, 0, &bytes, &size));
+    uint8_t *at = memmem(bytes, size, mark, sizeof mark);
+    assert_non_null(at);
+    int fd = open(data, O_WRONLY);
+    assert_int_equal(pwrite(fd, "A", 1, at - bytes), 1);
+    close(fd);
+    us_free(bytes);
+    store = open_store();
+    assert_null(store->ops->recall(store, "damaged", &size));
+    store->ops->remember(store, "damaged", mark, sizeof mark);
+    us_cache_close(store);
+    store = open_store();
+    bytes = store->ops->recall(store, "damaged", &size);
+    assert_non_null(bytes);
+    assert_memory_equal(bytes, mark, sizeof mark);
+    us_free(bytes);
+    us_cache_close(store);
+}
+
+enum { FILES = 300 };
+
+static void name_of(int i, char name[600]) {
+    snprintf(name, 600, "%s/many.%04d", us_test_folder(), i);
+}
+
+static void write_nth(int i, const char *text) {
+    char saved[512];
+    memcpy(saved, path, sizeof saved);
+    char name[600];
+    name_of(i, name);
+    snprintf(path, sizeof path, "%.500s", name);
+    write_file(text);
+    memcpy(path, saved, sizeof saved);
+}
+
+/* Many at once say what each by itself says: new, remembered, changed, missing, and twice. */
+static void many_files_at_once(void **state) {
+    (void)state;
+    struct us_store *store = open_store();
+    static char names[FILES][600], texts[FILES][32];
+    const char *paths[FILES];
+    for (int i = 0; i < FILES; i++) {
+        name_of(i % 7 == 3 ? i - 1 : i, names[i]); /* some twice */
+        paths[i] = names[i];
+        snprintf(texts[i], sizeof texts[i], "file %d", i % 7 == 3 ? i - 1 : i);
+        if (i % 7 != 3 && i % 50 != 49) {
+            write_nth(i, texts[i]);
+        }
+    }
+    for (int round = 0; round < 3; round++) {
+        struct us_digest digests[FILES];
+        struct us_error *errors[FILES];
+        if (round == 2) {
+            write_nth(120, "changed");
+            snprintf(texts[120], sizeof texts[120], "changed");
+        }
+        store->ops->file_digests(store, paths, FILES, digests, errors);
+        for (int i = 0; i < FILES; i++) {
+            if (access(paths[i], F_OK) != 0) {
+                assert_true(us_error_is(errors[i], US_MISSING));
+                ASSERT_ERROR(errors[i], paths[i]);
+                continue;
+            }
+            ASSERT_OK(errors[i]);
+            struct us_digest wanted = us_digest_of(texts[i], strlen(texts[i]));
+            assert_memory_equal(&digests[i], &wanted, sizeof wanted);
+        }
+        if (round == 0) {
+            us_cache_close(store);
+            store = open_store();
+        }
+    }
+    store->ops->file_digests(store, paths, 0, NULL, NULL);
+    us_cache_close(store);
+}
+
 struct writer {
     _Atomic int stop;
 };
@@ -241,6 +328,8 @@ int main(void) {
         cmocka_unit_test(what_was_remembered_is_not_read_again),
         cmocka_unit_test(losing_the_index_loses_nothing),
         cmocka_unit_test(facts_last_and_are_replaced),
+        cmocka_unit_test(a_damaged_value_is_not_told),
+        cmocka_unit_test(many_files_at_once),
         cmocka_unit_test(a_file_that_changes_while_it_is_read_is_an_error),
         cmocka_unit_test(what_is_not_there_is_missing),
     };

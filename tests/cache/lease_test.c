@@ -1,9 +1,11 @@
 #include "cache/cache_internal.h"
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -156,6 +158,76 @@ static void another_host_is_judged_by_its_beats(void **state) {
     us_cache_close(store);
 }
 
+/* What a process leaves that dies between making the file and writing to it. */
+static void an_empty_lease_expires(void **state) {
+    (void)state;
+    struct us_store *store = open_store();
+    char path[600];
+    lease_file(path);
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL, 0640);
+    assert_false(take(store));
+    const struct timespec past[2] = {{.tv_sec = time(NULL) - 16}, {.tv_sec = time(NULL) - 16}};
+    assert_int_equal(futimens(fd, past), 0);
+    close(fd);
+    assert_true(take(store));
+    us_cache_close(store);
+}
+
+/* One that died while it took over a dead one's lease. */
+static void a_dead_thief_does_not_stand_in_the_way(void **state) {
+    (void)state;
+    pid_t holder = start_holder();
+    kill(holder, SIGKILL);
+    waitpid(holder, NULL, 0);
+    char path[600], steal[620];
+    lease_file(path);
+    snprintf(steal, sizeof steal, "%s.steal", path);
+    assert_int_equal(link(path, steal), 0); /* it says the same: a dead process */
+    struct us_store *store = open_store();
+    assert_true(take(store));
+    assert_int_not_equal(access(steal, F_OK), 0);
+    us_cache_close(store);
+}
+
+static void *take_once(void *context) {
+    return take(context) ? context : NULL;
+}
+
+static void of_many_threads_one_has_it(void **state) {
+    (void)state;
+    struct us_store *store = open_store();
+    for (int round = 0; round < 50; round++) {
+        pthread_t threads[4];
+        int winners = 0;
+        for (int i = 0; i < 4; i++) {
+            assert_int_equal(pthread_create(&threads[i], NULL, take_once, store), 0);
+        }
+        for (int i = 0; i < 4; i++) {
+            void *won;
+            pthread_join(threads[i], &won);
+            winners += won != NULL;
+        }
+        assert_int_equal(winners, 1);
+        store->ops->release(store, &key);
+    }
+    us_cache_close(store);
+}
+
+/* A process that was stopped and lost its lease to another ends without harm to the new one. */
+static void who_lost_it_gives_back_nothing(void **state) {
+    (void)state;
+    struct us_store *store = open_store(), *thief = open_store();
+    assert_true(take(store));
+    char path[600];
+    lease_file(path);
+    assert_int_equal(unlink(path), 0);
+    assert_true(take(thief));
+    store->ops->release(store, &key);
+    assert_false(take(store));
+    us_cache_close(thief);
+    us_cache_close(store);
+}
+
 enum { RACERS = 6 };
 
 /* Of many that find a dead process's lease at once, at most one holds it while it works. */
@@ -197,6 +269,10 @@ int main(void) {
         cmocka_unit_test(a_dead_process_nobody_collected_loses_it),
         cmocka_unit_test(three_missed_beats_lose_it),
         cmocka_unit_test(another_host_is_judged_by_its_beats),
+        cmocka_unit_test(an_empty_lease_expires),
+        cmocka_unit_test(a_dead_thief_does_not_stand_in_the_way),
+        cmocka_unit_test(of_many_threads_one_has_it),
+        cmocka_unit_test(who_lost_it_gives_back_nothing),
         cmocka_unit_test(a_race_for_a_dead_lease_has_one_winner),
     };
     return cmocka_run_group_tests(tests, setup, NULL);

@@ -1,9 +1,6 @@
 /* libFuzzer target of ONNX files: parsing, and when that succeeds, preparing and running the
- * network on a small image. Built with clang and -DUS_FUZZ=ON; run it as
- *
- *     build/fuzz/tests/fuzz_onnx -max_total_time=60 CORPUS
- *
- * A corpus to start from is what tests/integration/onnx_test.py leaves in its scratch folder. */
+ * network on a small image. docs/fuzzing.md says how to run it; more of a
+ * corpus than ours is what tests/integration/onnx_test.py leaves in its scratch folder. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,7 +11,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
 
 static void run(struct us_onnx_net *net) {
     float *input = us_onnx_net_input(net);
-    for (size_t i = 0; i < 8 * 12 * 16; i++) {
+    for (size_t i = 0; i < (size_t)8 * 12 * 16; i++) {
         input[i] = (float)(i % 17) / 8 - 1;
     }
     struct us_error *error = us_onnx_net_run(net, NULL, NULL);

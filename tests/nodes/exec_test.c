@@ -48,6 +48,12 @@ static void inputs_become_files(void **state) {
     assert_output(task, "0/1001.json=a;0/1002.json=b;1/0000.json=c;");
 }
 
+/* More than a pipe holds, faster than it is read. */
+static void prints_much(void **state) {
+    (void)state;
+    assert_output(shell("head -c 3000000 /dev/zero && printf done > {out}"), "done");
+}
+
 static void images_become_exr(void **state) {
     (void)state;
     struct us_window window = {0, 0, 3, 1};
@@ -200,13 +206,11 @@ static void bad_parameters_are_named(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(inputs_become_files),
-                                       cmocka_unit_test(images_become_exr),
-                                       cmocka_unit_test(arguments_reach_no_shell),
-                                       cmocka_unit_test(environment_is_clean),
-                                       cmocka_unit_test(failures_say_how),
-                                       cmocka_unit_test(only_the_end_is_quoted),
-                                       cmocka_unit_test(time_and_cancel_end_the_group),
-                                       cmocka_unit_test(bad_parameters_are_named)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(inputs_become_files),     cmocka_unit_test(prints_much),
+        cmocka_unit_test(images_become_exr),       cmocka_unit_test(arguments_reach_no_shell),
+        cmocka_unit_test(environment_is_clean),    cmocka_unit_test(failures_say_how),
+        cmocka_unit_test(only_the_end_is_quoted),  cmocka_unit_test(time_and_cancel_end_the_group),
+        cmocka_unit_test(bad_parameters_are_named)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

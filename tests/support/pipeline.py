@@ -62,6 +62,11 @@ def ran(lines):
     return {(l["node"], l.get("frame")) for l in lines if l["event"] == "done"}
 
 
+def cached(lines):
+    """How many tasks a run's events say were found in the cache."""
+    return sum(l.get("count", 1) for l in lines if l["event"] == "cached")
+
+
 def digests(folder):
     return {str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest()
             for p in sorted(pathlib.Path(folder).rglob("*")) if p.is_file()}

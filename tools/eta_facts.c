@@ -1,0 +1,166 @@
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "runtime/base/mem.h"
+#include "runtime/base/str.h"
+#include "tools/eta_internal.h"
+
+/* A mean over fewer tasks than this says less of a frame than the frame's own last run. */
+enum { FEW = 3 };
+static const double most_overhead = 0.25; /* seconds a task; more is not ours */
+
+double us_eta_extent(const struct us_node *node, const char *why, double *further) {
+    *further = 1;
+    for (const struct us_param *param = node->type->params; param && param->name; param++) {
+        if (param->role != US_EXTENDING || param->type != US_PARAM_INT) {
+            continue;
+        }
+        int64_t value;
+        memcpy(&value, (const char *)node->params + param->offset, sizeof value);
+        const size_t length = strlen(param->name);
+        const char *arrow = why ? strstr(why, "→ ") : NULL;
+        if (arrow && strncmp(why, param->name, length) == 0 && why[length] == ' ') {
+            const double from = strtod(why + length, NULL), to = strtod(arrow + 4, NULL);
+            *further = from > 0 && from < to ? (to - from) / to : 1;
+        }
+        return (double)value;
+    }
+    return 0;
+}
+
+static bool recall(const struct us_eta *eta, const char *name, void *facts, size_t size) {
+    size_t found;
+    uint8_t *bytes = eta->store->ops->recall(eta->store, name, &found);
+    const bool fits = bytes && found == size;
+    if (fits) {
+        memcpy(facts, bytes, size);
+    }
+    us_free(bytes);
+    return fits;
+}
+
+static char *node_name(const struct us_eta *eta, const char *node) {
+    struct us_str name = {0};
+    us_str_printf(&name, "eta node %s %s", eta->identity, node);
+    return us_str_take(&name);
+}
+
+static char *type_name(const char *type) {
+    struct us_str name = {0};
+    us_str_printf(&name, "eta type %s", type);
+    return us_str_take(&name);
+}
+
+static char *overhead_name(const struct us_eta *eta) {
+    struct us_str name = {0};
+    us_str_printf(&name, "eta overhead %s", eta->identity);
+    return us_str_take(&name);
+}
+
+static double type_seconds(const struct us_eta *eta, const struct us_node_type *type) {
+    double seconds = -1;
+    char *name = type_name(type->name);
+    recall(eta, name, &seconds, sizeof seconds);
+    us_free(name);
+    return seconds;
+}
+
+static double expected(const struct us_eta *eta, const struct us_eta_node *node) {
+    const struct us_eta_facts *facts = &node->facts;
+    const double same = node->cold ? facts->cold : facts->warm;
+    const double other = node->cold ? facts->warm : facts->cold;
+    const bool scales = facts->extent > 0 && node->extent > 0;
+    const double scale = scales ? node->extent / facts->extent * node->further : 1;
+    const bool many = node->run >= FEW || !node->node->type->per_frame;
+    if (same > 0 && (many || !node->known)) {
+        return same * scale;
+    }
+    if (node->known) {
+        return node->own / (double)node->known * scale;
+    }
+    return other > 0 ? other * scale : type_seconds(eta, node->node->type);
+}
+
+void us_eta_recall(struct us_eta *eta) {
+    char *name = overhead_name(eta);
+    recall(eta, name, &eta->overhead, sizeof eta->overhead);
+    us_free(name);
+    for (size_t i = 0; i < eta->graph->node_count; i++) {
+        struct us_eta_node *node = &eta->nodes[i];
+        if (node->run) {
+            name = node_name(eta, node->node->name);
+            recall(eta, name, &node->facts, sizeof node->facts);
+            us_free(name);
+            node->seconds = expected(eta, node);
+        }
+    }
+}
+
+static double blend(double old, double now) {
+    return old > 0 ? (old + now) / 2 : now;
+}
+
+/* Seconds of a task that began where it was not begun before. */
+static double measured(const struct us_eta_node *node) {
+    const double mean = node->taken / (double)node->done;
+    const bool went_on = !node->node->type->per_frame && node->first > 0.05 && node->first < 0.95;
+    return went_on ? mean / (1 - node->first) : mean;
+}
+
+static void remember_node(const struct us_eta *eta, const struct us_eta_node *node) {
+    struct us_eta_facts facts = node->facts;
+    const double seconds = measured(node);
+    if (facts.extent > 0 && node->extent > 0) {
+        facts.warm *= node->extent / facts.extent;
+        facts.cold *= node->extent / facts.extent;
+    }
+    facts.extent = node->extent;
+    double *same = node->cold ? &facts.cold : &facts.warm;
+    *same = blend(*same, seconds);
+    char *name = node_name(eta, node->node->name);
+    eta->store->ops->remember(eta->store, name, &facts, sizeof facts);
+    us_free(name);
+    const double of_type = blend(type_seconds(eta, node->node->type), seconds);
+    name = type_name(node->node->type->name);
+    eta->store->ops->remember(eta->store, name, &of_type, sizeof of_type);
+    us_free(name);
+}
+
+/* What the run took beyond its tasks' own seconds, a task. */
+static void remember_overhead(const struct us_eta *eta, const struct us_summary *summary) {
+    const size_t count = eta->graph->node_count;
+    struct us_estimate_node *nodes = us_calloc(count + 1, sizeof *nodes);
+    for (size_t i = 0; i < count; i++) {
+        const struct us_eta_node *node = &eta->nodes[i];
+        nodes[i] = (struct us_estimate_node){
+            .count = node->done,
+            .seconds = node->done ? node->taken / (double)node->done : 0,
+            .threads = node->threads,
+            .devices = node->devices,
+            .above = node->above,
+            .above_count = node->above_count,
+        };
+    }
+    const struct us_estimate_machine machine = {eta->plan.slots, eta->plan.devices, 0};
+    const double ideal = us_estimate_run(nodes, count, NULL, 0, &machine).seconds;
+    us_free(nodes);
+    double overhead = (summary->seconds - ideal) * (double)eta->plan.slots / (double)summary->ran;
+    overhead = overhead < 0 ? 0 : overhead > most_overhead ? most_overhead : overhead;
+    overhead = eta->overhead > 0 ? (eta->overhead + overhead) / 2 : overhead;
+    char *name = overhead_name(eta);
+    eta->store->ops->remember(eta->store, name, &overhead, sizeof overhead);
+    us_free(name);
+}
+
+void us_eta_learn(const struct us_eta *eta, const struct us_summary *summary) {
+    for (size_t i = 0; i < eta->graph->node_count; i++) {
+        if (eta->nodes[i].done) {
+            remember_node(eta, &eta->nodes[i]);
+        }
+    }
+    const bool whole = summary->ran && !summary->failed && !summary->skipped && !summary->cancelled;
+    if (whole) {
+        remember_overhead(eta, summary);
+    }
+}

@@ -1,0 +1,59 @@
+/* Between eta.c (a plan, a run) and eta_facts.c (what is remembered). */
+#ifndef US_TOOLS_ETA_INTERNAL_H
+#define US_TOOLS_ETA_INTERNAL_H
+
+#include "tools/eta.h"
+
+/* What the index keeps of a node: mean seconds of a task, 0 where there is none. */
+struct us_eta_facts {
+    double warm, cold; /* its inputs were made in the same run; some came from the cache */
+    double extent;     /* the value of its extending parameter then; 0: it has none */
+};
+
+struct us_eta_node {
+    const struct us_node *node;
+    size_t run, maybe, total;
+    bool cold;
+    double own;     /* sum of the tasks' own last seconds */
+    size_t known;   /* of so many tasks */
+    double extent;  /* now */
+    double further; /* how much of the extent is left to do: 1, or less where work is continued */
+    struct us_eta_facts facts;
+    double seconds; /* of a task, expected; negative: unknown */
+    struct us_estimate_link *above;
+    size_t above_count;
+    int threads, devices;
+    /* while it runs */
+    size_t gone;   /* tasks that have begun or need not any more */
+    size_t cached; /* told so, those of the plan first */
+    size_t done, failed;
+    double taken;                       /* seconds of those done */
+    double first, first_when, fraction; /* progress of a node without frames; first < 0: none */
+};
+
+struct us_eta_task {
+    uint32_t node;
+    struct us_frame frame;
+    double begun;
+};
+
+struct us_eta {
+    const struct us_graph *graph;
+    struct us_store *store;
+    char *identity;
+    struct us_eta_node *nodes;
+    struct us_eta_plan plan;
+    double overhead;
+    struct us_eta_task *running;
+    size_t running_count, running_capacity;
+    double looked, left;
+    bool at_least;
+};
+
+/* Fills in facts and seconds of the nodes that run, and the overhead. */
+void us_eta_recall(struct us_eta *eta);
+/* The value of the parameter that extends a node's work; 0: it has none. `why` tells how much of it
+ * is left: "steps 100 → 400" leaves three quarters. */
+double us_eta_extent(const struct us_node *node, const char *why, double *further);
+
+#endif
