@@ -70,22 +70,27 @@ static void check_marker(struct checking *checking, const char *path) {
     pthread_mutex_unlock(&checking->lock);
 }
 
-static struct us_error *check_entries(struct checking *checking, DIR *folder, const char *path) {
-    for (struct dirent *entry; (entry = readdir(folder));) {
-        struct us_digest digest;
-        char file[CACHE_PATH];
-        size_t length = strlen(entry->d_name);
-        if ((length != DIGEST && length != MARKER) || !us_digest_parse(entry->d_name, &digest) ||
-            snprintf(file, sizeof file, "%s/%s", path, entry->d_name) >= CACHE_PATH) {
-            continue;
-        }
-        if (length == MARKER) {
-            check_marker(checking, file);
-        } else {
-            US_TRY(check_object(checking, file, &digest));
-        }
+static struct us_error *check_entry(struct checking *checking, const char *path, const char *name) {
+    struct us_digest digest;
+    char file[CACHE_PATH];
+    size_t length = strlen(name);
+    if ((length != DIGEST && length != MARKER) || !us_digest_parse(name, &digest) ||
+        snprintf(file, sizeof file, "%s/%s", path, name) >= CACHE_PATH) {
+        return NULL;
     }
+    if (length == DIGEST) {
+        return check_object(checking, file, &digest);
+    }
+    check_marker(checking, file);
     return NULL;
+}
+
+static struct us_error *check_entries(struct checking *checking, DIR *folder, const char *path) {
+    struct us_error *error = NULL;
+    for (struct dirent *entry; !error && (entry = readdir(folder));) {
+        error = check_entry(checking, path, entry->d_name);
+    }
+    return error;
 }
 
 static struct us_error *check_folder(void *context, size_t index) {

@@ -84,13 +84,12 @@ static void finish_types(struct us_gc_report *report) {
 }
 
 static struct us_error *carry_out(struct us_gc_plan *plan, struct us_gc_report *report) {
-    uint8_t *states = us_calloc(plan->victim_count + 1, 1);
-    struct us_error *error = plan->options.dry_run ? NULL : us_gc_remove(plan, states);
+    plan->states = us_calloc(plan->victim_count + 1, 1);
+    struct us_error *error = plan->options.dry_run ? NULL : us_gc_remove(plan);
     begin_types(report, &plan->stock);
     for (size_t i = 0; !error && i < plan->victim_count; i++) {
-        settle_victim(plan, plan->victims[i], states[i], report);
+        settle_victim(plan, plan->victims[i], plan->states[i], report);
     }
-    us_free(states);
     error = error ? error : drop_records(plan);
     finish_types(report);
     report->records = plan->records;

@@ -21,7 +21,6 @@ enum phase { MOVE = 1, EMPTY = 2 };
 
 struct removal {
     struct us_gc_plan *plan;
-    uint8_t *states; /* one a victim: enum us_taken */
     unsigned phases;
     atomic_size_t done;
     pthread_mutex_t lock; /* for progress and warnings */
@@ -64,8 +63,8 @@ static void warn_failed(struct removal *removal, const char *path) {
 static void move(struct removal *removal, size_t index) {
     char path[CACHE_PATH];
     path_of(removal->plan, removal->plan->victims[index], path);
-    removal->states[index] = (uint8_t)us_trash_move(removal->plan->cache, path);
-    if (removal->states[index] == US_TAKEN_FAILED) {
+    removal->plan->states[index] = (uint8_t)us_trash_move(removal->plan->cache, path);
+    if (removal->plan->states[index] == US_TAKEN_FAILED) {
         warn_failed(removal, path);
     }
 }
@@ -75,11 +74,11 @@ static void empty(struct removal *removal, size_t index) {
     uint32_t ref = plan->victims[index];
     char path[CACHE_PATH];
     path_of(plan, ref, path);
-    removal->states[index] = (uint8_t)us_trash_empty(plan->cache, path, plan->limit);
-    if (removal->states[index] == US_TAKEN_FAILED) {
+    removal->plan->states[index] = (uint8_t)us_trash_empty(plan->cache, path, plan->limit);
+    if (removal->plan->states[index] == US_TAKEN_FAILED) {
         warn_failed(removal, path);
     }
-    if (removal->states[index] == US_TAKEN && ref < US_REF_ATTEMPT &&
+    if (removal->plan->states[index] == US_TAKEN && ref < US_REF_ATTEMPT &&
         US_ITEM_OF(plan, ref)->flags & US_STOCK_MARKED) {
         remove_marker(plan, US_ITEM_OF(plan, ref));
     }
@@ -97,10 +96,10 @@ static struct us_error *work_batch(void *context, size_t batch) {
     }
     for (size_t i = first; i < end && removal->phases & EMPTY; i++) {
         uint32_t ref = plan->victims[i];
-        if (has_file(plan, ref) && removal->states[i] == US_TAKEN) {
+        if (has_file(plan, ref) && removal->plan->states[i] == US_TAKEN) {
             empty(removal, i);
         } else if (ref < US_REF_ATTEMPT && US_ITEM_OF(plan, ref)->flags & US_STOCK_ORPHAN) {
-            removal->states[i] = (uint8_t)remove_marker(plan, US_ITEM_OF(plan, ref));
+            removal->plan->states[i] = (uint8_t)remove_marker(plan, US_ITEM_OF(plan, ref));
         }
     }
     if (plan->options.progress && removal->phases & EMPTY) {
@@ -133,8 +132,8 @@ static struct us_error *remove_in_steps(struct removal *removal, size_t batches)
     return us_parallel(batches, work_batch, removal);
 }
 
-struct us_error *us_gc_remove(struct us_gc_plan *plan, uint8_t *states) {
-    struct removal removal = {.plan = plan, .states = states};
+struct us_error *us_gc_remove(struct us_gc_plan *plan) {
+    struct removal removal = {.plan = plan};
     if (plan->victim_count) { /* folder by folder */
         qsort(plan->victims, plan->victim_count, sizeof *plan->victims, by_ref);
     }
@@ -153,12 +152,12 @@ static bool origin(const struct cache *cache, const char *name, char path[CACHE_
         return true;
     }
     struct us_digest digest;
-    if (length < US_DIGEST_HEX - 1 || length > 2 * US_DIGEST_HEX ||
+    if (length < US_DIGEST_HEX - 1 || length > (size_t)2 * US_DIGEST_HEX ||
         !us_digest_parse(name, &digest)) {
         return false;
     }
     us_cache_fan_path(cache, "objects", &digest, path);
-    strcpy(strrchr(path, '/') + 1, name);
+    memcpy(strrchr(path, '/') + 1, name, length + 1);
     return true;
 }
 

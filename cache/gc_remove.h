@@ -4,10 +4,10 @@
 
 #include "cache/policy.h"
 
-/* Removes the plan's victims, on all cores; states[i] is what became of victims[i] (enum us_taken),
+/* Removes the plan's victims, on all cores; plan->states[i] is what became of victims[i],
  * US_TAKEN for small objects among the records. Sorts the victims by place. What cannot be removed
  * is warned of. */
-struct us_error *us_gc_remove(struct us_gc_plan *plan, uint8_t *states) US_NODISCARD;
+struct us_error *us_gc_remove(struct us_gc_plan *plan) US_NODISCARD;
 
 /* What a killed gc left in the trash: unlinked, or put back when it was stamped at `limit` or
  * later. */

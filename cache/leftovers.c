@@ -96,7 +96,7 @@ struct us_error *us_attempts_list(struct cache *cache, struct us_attempt **attem
         if (entry->d_name[0] == '.' || strlen(entry->d_name) >= sizeof attempt.name) {
             continue;
         }
-        strcpy(attempt.name, entry->d_name);
+        snprintf(attempt.name, sizeof attempt.name, "%s", entry->d_name);
         weigh(dirfd(folder), entry->d_name, 0, &files, span);
         attempt.bytes = files.bytes;
         attempt.used = span[1];

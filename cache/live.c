@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -129,13 +130,31 @@ struct entry {
     char host[64];
     long pid;
     unsigned long long start;
-    unsigned store;
     int64_t begun;
 };
 
+/* The number up to the next dot, or the end; *at is NULL when there is none. */
+static unsigned long long number(const char **at) {
+    char *end = NULL;
+    unsigned long long value = *at ? strtoull(*at, &end, 10) : 0;
+    bool fine = end && end != *at && (*end == '.' || *end == '\0');
+    *at = !fine ? NULL : *end ? end + 1 : end;
+    return value;
+}
+
 static bool parse(const char *name, struct entry *entry) {
-    return sscanf(name, "%63[0-9a-f].%ld.%llu.%u.%" SCNd64, entry->host, &entry->pid, &entry->start,
-                  &entry->store, &entry->begun) == 5;
+    size_t length = strcspn(name, ".");
+    if (length >= sizeof entry->host || name[length] != '.') {
+        return false;
+    }
+    memcpy(entry->host, name, length);
+    entry->host[length] = '\0';
+    const char *at = name + length + 1;
+    entry->pid = (long)number(&at);
+    entry->start = number(&at);
+    number(&at); /* of the store */
+    entry->begun = (int64_t)number(&at);
+    return at != NULL;
 }
 
 static bool lives(const char *path, const struct entry *entry, int64_t now) {

@@ -120,10 +120,23 @@ struct us_error *us_cache_read_object(struct cache *cache, const struct us_diges
     return NULL;
 }
 
+/* The marker goes first: an object that can be seen can be checked, whoever wins. */
+static struct us_error *mark_object(struct cache *cache, const char *path,
+                                    const struct us_digest *digest, const void *bytes,
+                                    size_t size) {
+    struct us_digest sum = us_digest_of(bytes, size);
+    if (us_digest_equal(&sum, digest)) {
+        return NULL;
+    }
+    char marker[CACHE_PATH];
+    marker_path(path, &sum, marker);
+    return us_cache_hold(cache, marker) ? NULL : us_cache_mark(cache, marker);
+}
+
 struct us_error *us_cache_put_object(struct us_store *store, const struct us_digest *digest,
                                      const void *bytes, size_t size) {
     struct cache *cache = us_cache_of(store);
-    char path[CACHE_PATH], marker[CACHE_PATH];
+    char path[CACHE_PATH];
     us_cache_fan_path(cache, "objects", digest, path);
     bool small = size <= SMALL_OBJECT;
     if ((!small || cache->records->old_layout) && us_cache_hold(cache, path)) {
@@ -133,14 +146,7 @@ struct us_error *us_cache_put_object(struct us_store *store, const struct us_dig
         us_live_begin(cache);
         return put_small(cache, digest, bytes, size);
     }
-    /* The marker goes first: an object that can be seen can be checked, whoever wins. */
-    struct us_digest sum = us_digest_of(bytes, size);
-    if (!us_digest_equal(&sum, digest)) {
-        marker_path(path, &sum, marker);
-        if (!us_cache_hold(cache, marker)) {
-            US_TRY(us_cache_mark(cache, marker));
-        }
-    }
+    US_TRY(mark_object(cache, path, digest, bytes, size));
     bool won;
     US_TRY(us_cache_publish(cache, path, &(struct us_part){bytes, size}, 1, true, &won));
     if (!won) {

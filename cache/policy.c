@@ -277,6 +277,15 @@ static struct us_error *mark_pins(struct us_gc_plan *plan) {
     return NULL;
 }
 
+/* What of the records goes is counted only where something may. */
+static struct us_error *count_records(struct us_gc_plan *plan) {
+    bool old = (double)(plan->now - plan->stock.oldest) > plan->options.records_seconds;
+    if (plan->stock.records && (old || plan->record_cut > 0)) {
+        US_TRY(us_records_each(plan->cache, count_dropped, plan));
+    }
+    return plan->inline_victims ? us_records_each_object(plan->cache, count_dropped, plan) : NULL;
+}
+
 struct us_error *us_gc_decide(struct us_gc_plan *plan, struct us_gc_report *report) {
     US_TRY(us_stock_take(plan->cache, &plan->stock));
     US_TRY(us_attempts_list(plan->cache, &plan->attempts, &plan->attempt_count));
@@ -291,11 +300,7 @@ struct us_error *us_gc_decide(struct us_gc_plan *plan, struct us_gc_report *repo
     if (limit && left > limit) {
         US_TRY(cut_records(plan, left - (uint64_t)(low_water * (double)limit)));
     }
-    bool old = (double)(plan->now - plan->stock.oldest) > plan->options.records_seconds;
-    if (plan->stock.records && (old || plan->record_cut > 0)) {
-        US_TRY(us_records_each(plan->cache, count_dropped, plan));
-    }
-    return plan->inline_victims ? us_records_each_object(plan->cache, count_dropped, plan) : NULL;
+    return count_records(plan);
 }
 
 void us_gc_plan_finish(struct us_gc_plan *plan) {
@@ -303,4 +308,5 @@ void us_gc_plan_finish(struct us_gc_plan *plan) {
     us_free(plan->attempts);
     us_free(plan->pinned_keys);
     us_free(plan->victims);
+    us_free(plan->states);
 }

@@ -21,6 +21,7 @@ struct us_gc_plan {
     struct us_digest *pinned_keys; /* sorted */
     size_t pinned_key_count;
     uint32_t *victims; /* refs: those without use first, then the highest score first */
+    uint8_t *states;   /* one a victim, zero at first: enum us_taken */
     size_t victim_count;
     bool inline_victims;           /* small objects are among them */
     double record_cut;             /* records whose score is at least that go as well; 0: none */

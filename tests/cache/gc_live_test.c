@@ -267,8 +267,8 @@ static void a_killed_gc_leaves_nothing_wrong(void **state) {
     assert_int_equal(care_markers(), 1);
     assert_int_equal(care_files_in("trash"), 0);
     assert_int_equal(care_files_in("live"), 0);
-    assert_int_equal(care_files_in("tmp"), 0);
     us_cache_close(store);
+    assert_int_equal(care_files_in("tmp"), 0);
     us_cache_beat_seconds = 5;
 }
 
