@@ -53,6 +53,10 @@ static void put(struct edit_disk *disk, const char *path, const char *text, bool
     assert_true(in_place || rename(beside, path) == 0);
 }
 
+void edit_disk_put(struct edit_disk *disk, const char *path, const char *text) {
+    put(disk, path, text, true, MTIME_NOW);
+}
+
 static void source_path(const struct edit_disk *disk, int set, int take, int frame,
                         char path[300]) {
     snprintf(path, 300, "%s/src/s%d.%d.%d", disk->folder, set, take, frame);
@@ -156,26 +160,41 @@ static const struct edit_task *any_task(struct edit_random *random, const struct
     return &state->tasks[first];
 }
 
+/* False when there is no such object. */
+static bool harm(struct edit_random *random, struct edit_disk *disk, const struct edit_task *task,
+                 bool gone) {
+    struct stat info;
+    char path[300];
+    const struct us_digest *digest = &task->digests[edit_below(random, EDIT_OUTPUTS)];
+    object_path(disk, digest, path);
+    if (!task->known || stat(path, &info) != 0) {
+        return false;
+    }
+    if (gone || disk->damage_count == 64) {
+        assert_int_equal(unlink(path), 0);
+        return true;
+    }
+    chmod(path, 0640);
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    assert_true(fd >= 0 && pwrite(fd, "!", 1, 8) == 1 && close(fd) == 0);
+    chmod(path, 0440);
+    disk->damaged[disk->damage_count++] = (struct edit_damage){*digest, info.st_ino};
+    return true;
+}
+
 const char *edit_disk_object(struct edit_random *random, struct edit_disk *disk,
                              const struct edit_world *world, const struct edit_state *state) {
+    if (edit_chance(random, 15)) {
+        for (int t = 0; t < state->count; t++) {
+            harm(random, disk, &state->tasks[t], true);
+        }
+        return "all objects deleted";
+    }
     for (int tries = 0; tries < 20; tries++) {
-        const struct edit_task *task = any_task(random, world, state);
-        struct stat info;
-        char path[300];
-        object_path(disk, &task->digests[0], path);
-        if (!task->known || stat(path, &info) != 0) {
-            continue;
+        const bool gone = edit_chance(random, 60);
+        if (harm(random, disk, any_task(random, world, state), gone)) {
+            return gone ? "an object deleted" : "an object damaged";
         }
-        if (edit_chance(random, 60) || disk->damage_count == 64) {
-            assert_int_equal(unlink(path), 0);
-            return "an object deleted";
-        }
-        chmod(path, 0640);
-        int fd = open(path, O_WRONLY | O_CLOEXEC);
-        assert_true(fd >= 0 && pwrite(fd, "!", 1, 8) == 1 && close(fd) == 0);
-        chmod(path, 0440);
-        disk->damaged[disk->damage_count++] = (struct edit_damage){task->digests[0], info.st_ino};
-        return "an object damaged";
     }
     return "no object to damage";
 }

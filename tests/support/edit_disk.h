@@ -25,6 +25,8 @@ struct edit_disk {
 
 /* A fresh folder. */
 void edit_disk_make(struct edit_disk *disk, const char *folder);
+/* Writes a file in place. */
+void edit_disk_put(struct edit_disk *disk, const char *path, const char *text);
 /* Writes all source files. */
 void edit_disk_sources(struct edit_disk *disk, const struct edit_sources *sources);
 
