@@ -161,15 +161,12 @@ static bool read_claim(const char *path, char text[LEASE_TEXT], int64_t *beat) {
 
 /* A dead process of this host at once; else after the missed beats, by the file server's clock. */
 static bool is_stale(struct cache *cache, const char *path) {
-    char text[LEASE_TEXT], host[64] = "";
+    char text[LEASE_TEXT];
     int64_t beat, now;
     if (!read_claim(path, text, &beat)) {
         return false;
     }
-    long pid = 0;
-    unsigned long long start = 0;
-    if (sscanf(text, "%63s %ld %llu", host, &pid, &start) == 3 && strcmp(host, us_host_id()) == 0 &&
-        us_process_start((pid_t)pid) != start) {
+    if (us_process_life(text, ' ') == US_DEAD) {
         return true;
     }
     return us_cache_server_time(cache, &now) &&
