@@ -83,6 +83,9 @@ static int have_claim(struct cache *cache) {
     }
     drop_claim(cache);
     us_cache_temporary(cache, path);
+    char *name = strrchr(path, '/') + 1;
+    memmove(name + 1, name, strlen(name) + 1);
+    name[0] = '.'; /* nothing that is being written */
     int failed = write_claim(path, &cache->claim, &cache->claim_inode);
     if (!failed) {
         cache->claim_path = us_strdup(path);
