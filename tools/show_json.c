@@ -19,6 +19,11 @@ void us_json_show(const struct us_event *event, double left) {
             us_json_frame(line, event->per_frame, event->frame);
         }
     }
+    const bool at_work = event->kind == US_EVENT_START || event->kind == US_EVENT_DONE;
+    if (at_work && event->worker >= 0) {
+        us_json_int(line, "worker", event->worker);
+        us_json_text(line, "device", event->device);
+    }
     switch (event->kind) {
     case US_EVENT_START:
         us_json_text(line, "why", event->why);
