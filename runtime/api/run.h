@@ -27,6 +27,8 @@ enum us_event_kind {
     US_EVENT_FAILED, /* `error` */
     US_EVENT_SKIPPED,
     US_EVENT_PROGRESS, /* `fraction`, `status` */
+    US_EVENT_REMADE,   /* a value that was not stored was made again for a task that runs, `seconds`
+                        */
     US_EVENT_WARNING,  /* `status` */
 };
 
@@ -62,6 +64,8 @@ struct us_run_options {
     const struct us_run_device *devices; /* for tasks that use one, at most 64; borrowed */
     size_t device_count;
     bool devices_later; /* us_run_use_devices will tell: what only they decide is not planned */
+    double read_rate; /* bytes a second at which results come back from the cache, for what is worth
+                         storing; 0: 500 million */
     bool keep_going;
     const char *const *targets; /* node names instead of the graph's outputs; NULL: outputs */
     size_t target_count;
@@ -73,6 +77,7 @@ struct us_run_options {
 
 struct us_summary {
     size_t ran, cached, failed, skipped, cancelled;
+    size_t remade; /* times that values which were not stored were made again; not in `ran` */
     double seconds;
     int status; /* exit status: 0, 1, 3, 75, 78, 130 */
 };

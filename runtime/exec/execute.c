@@ -20,27 +20,33 @@ void send_event_at(struct us_run *run, const struct task *task, const struct gra
     send_event(run, task, event);
 }
 
-static struct us_error *put_value(struct us_run *run, struct us_value *value) {
+static struct us_error *put_value(struct us_run *run, struct us_value *value, uint64_t *stored) {
     struct us_store *store = run->store;
+    if (value->data != US_IMAGE) {
+        *stored = value->size;
+        return store->ops->has_object(store, &value->digest)
+                   ? NULL
+                   : store->ops->put_object(store, &value->digest, value->bytes, value->size);
+    }
+    *stored = us_value_bytes(value);
     if (store->ops->has_object(store, &value->digest)) {
         return NULL;
-    }
-    if (value->data != US_IMAGE) {
-        return store->ops->put_object(store, &value->digest, value->bytes, value->size);
     }
     uint8_t *bytes;
     size_t size;
     US_TRY(run->graph->registry->codec->encode(value->image, &bytes, &size));
+    *stored = size;
     struct us_error *error = store->ops->put_object(store, &value->digest, bytes, size);
     us_free(bytes);
     return error;
 }
 
 struct us_error *store_values(struct us_run *run, const struct task *task,
-                              struct us_value *const *values) {
+                              struct us_value *const *values, uint64_t *sizes) {
     const int outputs = us_port_count(task_node(run, task)->type->outputs);
-    for (int p = 0; p < outputs && task_is_stored(run, task); p++) {
-        US_TRY(put_value(run, values[p]));
+    uint64_t size;
+    for (int p = 0; p < outputs && !task->unstored && task_is_stored(run, task); p++) {
+        US_TRY(put_value(run, values[p], sizes ? &sizes[p] : &size));
     }
     return NULL;
 }
@@ -85,7 +91,8 @@ static struct us_error *make_keys(struct us_run *run, struct task *task, struct 
 
 static bool objects_stand(struct us_run *run, const struct task *task,
                           const struct record *record) {
-    for (size_t i = 0; i < record->output_count && task_is_stored(run, task); i++) {
+    for (size_t i = 0; i < record->output_count && !record->unstored && task_is_stored(run, task);
+         i++) {
         if (!run->store->ops->has_object(run->store, &record->outputs[i])) {
             return false;
         }
@@ -119,6 +126,7 @@ static struct us_error *publish(struct us_run *run, struct task *task, const str
     record->witness_count = 0;
     US_TRY(publish_action(run, task, keys, record));
     set_digests(run, task, record->outputs);
+    task->unstored = record->unstored;
     collect_witnesses(run, task, record);
     US_TRY(store_record(run, task, &task->plan_key, record, &keys->plan, &won));
     if (!won) {
@@ -141,6 +149,7 @@ static struct us_error *find_result(struct us_run *run, struct task *task, const
         return NULL;
     }
     set_digests(run, task, record->outputs);
+    task->unstored = record->unstored;
     /* Nobody may want to read what the plan was not sure about: when its bytes are lost, that is seen
      * to by the first who does (load_value). */
     *found = task->maybe || objects_stand(run, task, record);
@@ -256,13 +265,19 @@ static void run_batch(struct job **jobs, size_t count) {
 static struct us_error *job_publish(struct job *job) {
     struct us_run *run = job->run;
     struct us_task *at = &job->at;
-    const double begun = now_seconds();
+    struct record *record = &job->record;
     if (job->task->forced) {
         US_TRY(run->store->ops->drop_record(run->store, &job->keys.action_key));
     }
-    US_TRY(store_values(run, job->task, at->outputs));
+    memset(record, 0, sizeof *record);
+    record->remake_seconds = remake_cost(run, job->task, job->seconds);
+    record->unstored = task_is_stored(run, job->task) &&
+                       !is_worth_storing(run, job->task, at->outputs, record->remake_seconds);
+    job->task->unstored = record->unstored;
+    const double begun = now_seconds();
+    US_TRY(store_values(run, job->task, at->outputs, record->sizes));
     job->seconds += now_seconds() - begun;
-    keep_values(run, job->task, at->outputs, job->seconds);
+    keep_values(run, job->task, at->outputs, record->remake_seconds);
     job->record.output_count = (size_t)us_port_count(at->node->type->outputs);
     for (size_t p = 0; p < job->record.output_count; p++) {
         job->record.outputs[p] = at->outputs[p]->digest;
@@ -353,6 +368,17 @@ void execute_tasks(struct us_run *run, struct task **tasks, size_t count, const 
     } else {
         execute_batch(run, tasks, count, grant, outcomes);
     }
+}
+
+void drop_records(struct us_run *run, const struct task *task) {
+    struct keys keys;
+    struct us_error *error = make_keys(run, (struct task *)(uintptr_t)task, &keys);
+    if (!error) {
+        error = run->store->ops->drop_record(run->store, &keys.action_key);
+    }
+    us_error_free(error);
+    us_error_free(run->store->ops->drop_record(run->store, &task->plan_key));
+    keys_finish(&keys);
 }
 
 struct us_error *alias_task(struct us_run *run, struct task *task) {

@@ -145,6 +145,7 @@ static struct us_error *settle_digests(const struct us_task *open) {
     for (int p = 0; p < us_port_count(ports); p++) {
         digests[p] = open->outputs[p]->digest;
         if (before && !us_digest_equal(&digests[p], &before[p])) {
+            drop_records(open->run, open->task); /* so that the next run makes it anew */
             return us_error_hint(
                 us_fail(US_FAILED, "its '%s' came out different than before", ports[p].name),
                 "was a source file changed while this ran? run again");

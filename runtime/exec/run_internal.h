@@ -85,9 +85,10 @@ struct grant {
 
 /* Of a task while the run executes. */
 struct task_side {
-    uint32_t waiting;    /* inputs that still have to run (lock) */
-    atomic_uint readers; /* tasks that still have to run and read it */
-    float path;          /* seconds to the end of the longest path below, its own with it */
+    uint32_t waiting;             /* inputs that still have to run (lock) */
+    atomic_uint readers;          /* tasks that still have to run and read it */
+    _Atomic float remake_seconds; /* with what is above and not stored; 0: not known */
+    float path; /* seconds to the end of the longest path below, its own with it */
 };
 
 struct us_run {
@@ -260,9 +261,12 @@ struct outcome;
 /* Runs tasks of one node, or finds their results after all; sets digests. Several are a batch. */
 void execute_tasks(struct us_run *run, struct task **tasks, size_t count, const struct grant *grant,
                    struct outcome *outcomes);
-/* Puts values into the cache, for a task whose results are objects of it. */
+/* Puts values into the cache, for a task whose results are objects of it; `sizes`: theirs there, or
+ * NULL. */
 struct us_error *store_values(struct us_run *run, const struct task *task,
-                              struct us_value *const *values) US_NODISCARD;
+                              struct us_value *const *values, uint64_t *sizes) US_NODISCARD;
+/* Takes the records of a task away, whose result cannot be had again. */
+void drop_records(struct us_run *run, const struct task *task);
 /* Gives the plan key of a task that was found by its action key a record of its own. */
 struct us_error *alias_task(struct us_run *run, struct task *task) US_NODISCARD;
 
@@ -281,6 +285,14 @@ struct us_error *run_node(struct us_task *open) US_NODISCARD;
 struct us_error *remake_values(struct us_run *run, struct task *task, const struct grant *grant,
                                struct us_value **values) US_NODISCARD;
 
+/* -- worth.c: what is stored */
+/* Seconds to make a task's values again: `seconds` for itself, with the inputs that are not stored.
+ */
+double remake_cost(struct us_run *run, const struct task *task, double seconds);
+/* Of a task whose results may be objects: whether these are worth one. */
+bool is_worth_storing(const struct us_run *run, const struct task *task,
+                      struct us_value *const *values, double cost);
+
 /* -- value_tier.c: values in memory. Any thread, with or without the run's lock. */
 void open_tier(struct us_run *run);
 /* A value of a finished or cached task: from memory, the cache, its file, or by running it again
@@ -298,6 +310,10 @@ void drop_values(struct us_run *run);
 /* -- schedule.c */
 struct us_error *schedule_run(struct us_run *run) US_NODISCARD;
 void schedule_finish(struct us_run *run);
+/* Host memory of a node that runs outside of the schedule, in a task that runs: taken from what is
+ * free, without waiting. Gives how much it was, for give_back_memory. */
+size_t borrow_memory(struct us_run *run, const struct task *task);
+void give_back_memory(struct us_run *run, size_t bytes);
 
 /* What a task of a node needs of the machine, cut to what there is. */
 struct us_needs needs_of_node(const struct us_run *run, const struct us_node *node);

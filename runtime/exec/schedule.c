@@ -338,3 +338,22 @@ void schedule_finish(struct us_run *run) {
     }
     us_free(run->sides);
 }
+
+size_t borrow_memory(struct us_run *run, const struct task *task) {
+    pthread_mutex_lock(&run->lock);
+    struct scheduler *s = &run->scheduling->scheduler;
+    const size_t wanted = s->queues[run->scheduling->queues[task->node]].demand.host_bytes;
+    const size_t bytes = wanted < s->resources.free_host ? wanted : s->resources.free_host;
+    s->resources.free_host -= bytes;
+    pthread_mutex_unlock(&run->lock);
+    return bytes;
+}
+
+void give_back_memory(struct us_run *run, size_t bytes) {
+    if (bytes) {
+        pthread_mutex_lock(&run->lock);
+        run->scheduling->scheduler.resources.free_host += bytes;
+        wake_another(run);
+        pthread_mutex_unlock(&run->lock);
+    }
+}

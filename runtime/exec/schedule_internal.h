@@ -55,6 +55,8 @@ struct demand demand_of_node(const struct us_run *run, const struct us_node *nod
 /* -- workers.c */
 /* Runs what is ready and what becomes so; returns when nothing runs any more. */
 struct us_error *work_off(struct us_run *run) US_NODISCARD;
+/* One more worker where there may be something for it; with the lock. */
+void wake_another(struct us_run *run);
 /* Fills in threads, devices and their names. */
 void make_grant(const struct us_run *run, const struct allotment *claim, struct grant *grant);
 

@@ -118,7 +118,8 @@ static uint8_t list_of(const struct us_run *run, const struct held *held) {
         return 0;
     }
     const double bytes = (double)held->bytes + 1;
-    const bool read = task_is_stored(run, task) || task_node(run, task)->type->writes;
+    const bool read =
+        (task_is_stored(run, task) && !task->unstored) || task_node(run, task)->type->writes;
     const double seconds = read ? read_seconds + bytes / read_rate : (double)held->seconds;
     const int power = ilogb(seconds / bytes + 1e-12) + 40; /* from 1 ps a byte on */
     return (uint8_t)(1 + (power < 0 ? 0 : power >= CLASSES ? CLASSES - 1 : power));
@@ -324,13 +325,23 @@ static struct us_value *in_memory(struct us_run *run, struct held *held, uint32_
 }
 
 /* Makes the values again, outside of the schedule, with what the task that wants them was granted.
- */
+ * Waiting is always for something further up, so it comes to an end; nothing waits for memory. */
 static struct us_error *remake(struct us_run *run, struct task *task, const struct grant *grant,
                                struct us_value **values, double *seconds) {
     const double begun = now_seconds();
-    US_TRY(remake_values(run, task, grant, values));
+    const size_t bytes = borrow_memory(run, task);
+    struct us_error *error = remake_values(run, task, grant, values);
+    give_back_memory(run, bytes);
+    US_TRY(error);
     *seconds = now_seconds() - begun;
-    return store_values(run, task, values); /* where they should have been and were not */
+    if (!task_node(run, task)->type->reloads) {
+        struct us_event event = {.kind = US_EVENT_REMADE, .seconds = *seconds};
+        pthread_mutex_lock(&run->lock);
+        run->summary.remade++;
+        pthread_mutex_unlock(&run->lock);
+        send_event_at(run, task, grant, &event);
+    }
+    return store_values(run, task, values, NULL); /* where they should have been and were not */
 }
 
 static struct us_error *fetch(struct us_run *run, struct task *task, uint32_t port,
@@ -340,7 +351,7 @@ static struct us_error *fetch(struct us_run *run, struct task *task, uint32_t po
         values[port] = NULL; /* nothing is known of it: it runs */
     } else if (task_node(run, task)->type->writes) {
         US_TRY(load_destination(run, task, &values[port]));
-    } else if (task_is_stored(run, task)) {
+    } else if (task_is_stored(run, task) && !task->unstored) {
         US_TRY(load_stored(run, task, port, &values[port]));
     }
     if (!values[port] && task->digests && task_node(run, task)->type->volatile_result) {

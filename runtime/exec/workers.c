@@ -35,8 +35,7 @@ void make_grant(const struct us_run *run, const struct allotment *claim, struct 
 
 static void *work(void *context);
 
-/* One more worker where there may be something for it. */
-static void wake_another(struct us_run *run) {
+void wake_another(struct us_run *run) {
     struct scheduling *s = run->scheduling;
     if (!s->scheduler.ready || !s->scheduler.resources.free_slots) {
         return;
