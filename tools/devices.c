@@ -122,6 +122,21 @@ static void say(const struct us_devices *devices, const char *why_not, bool aske
     us_str_finish(&text);
 }
 
+static void add_gpus(int count, struct us_devices *devices) {
+    for (int i = 0; i < count && i < US_DEVICES_MOST; i++) {
+        devices->list[devices->count++].ordinal = i;
+    }
+}
+
+static struct us_error *add_list(const char *text, struct us_devices *devices) {
+    for (const char *name = text; name;) {
+        const size_t length = strcspn(name, ",");
+        US_TRY(add_named(name, length, devices));
+        name = name[length] ? name + length + 1 : NULL;
+    }
+    return NULL;
+}
+
 struct us_error *us_devices_choose(const char *text, const struct us_graph *graph, bool json,
                                    struct us_devices *devices) {
     const struct us_cuda_module *module;
@@ -129,17 +144,9 @@ struct us_error *us_devices_choose(const char *text, const struct us_graph *grap
     const bool wanted = wants_devices(graph);
     *devices = (struct us_devices){0};
     if (!text || strcmp(text, "auto") == 0) {
-        int count = wanted ? us_cuda_device_count(&module, &why_not) : 0;
-        while (count > (int)devices->count && devices->count < US_DEVICES_MOST) {
-            devices->list[devices->count].ordinal = (int)devices->count;
-            devices->count++;
-        }
+        add_gpus(wanted ? us_cuda_device_count(&module, &why_not) : 0, devices);
     } else if (strcmp(text, "cpu") != 0) {
-        for (const char *name = text; name;) {
-            const size_t length = strcspn(name, ",");
-            US_TRY(add_named(name, length, devices));
-            name = name[length] ? name + length + 1 : NULL;
-        }
+        US_TRY(add_list(text, devices));
     }
     if (wanted) {
         say(devices, devices->count ? NULL : why_not, text != NULL, json);

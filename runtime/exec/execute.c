@@ -370,9 +370,9 @@ void execute_tasks(struct us_run *run, struct task **tasks, size_t count, const 
     }
 }
 
-void drop_records(struct us_run *run, const struct task *task) {
+void drop_records(struct us_run *run, struct task *task) {
     struct keys keys;
-    struct us_error *error = make_keys(run, (struct task *)(uintptr_t)task, &keys);
+    struct us_error *error = make_keys(run, task, &keys);
     if (!error) {
         error = run->store->ops->drop_record(run->store, &keys.action_key);
     }

@@ -54,9 +54,8 @@ static int threads_with(const struct resources *r, const struct demand *demand, 
     if (threads < 0) {
         threads = count ? r->slots * count / (int)r->device_count : r->slots;
     }
-    if (parts == count && count) {
-        threads = parts * r->share;
-    } else if (parts * r->share > threads) {
+    const bool only_parts = parts && parts == count;
+    if (only_parts || parts * r->share > threads) {
         threads = parts * r->share;
     }
     return clamp(threads, r->slots);

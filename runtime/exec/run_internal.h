@@ -266,7 +266,7 @@ void execute_tasks(struct us_run *run, struct task **tasks, size_t count, const 
 struct us_error *store_values(struct us_run *run, const struct task *task,
                               struct us_value *const *values, uint64_t *sizes) US_NODISCARD;
 /* Takes the records of a task away, whose result cannot be had again. */
-void drop_records(struct us_run *run, const struct task *task);
+void drop_records(struct us_run *run, struct task *task);
 /* Gives the plan key of a task that was found by its action key a record of its own. */
 struct us_error *alias_task(struct us_run *run, struct task *task) US_NODISCARD;
 

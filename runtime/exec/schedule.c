@@ -178,7 +178,7 @@ static void count_resources(const struct us_run *run, struct resources *r) {
         const struct us_run_device *device = &run->options.devices[i];
         size_t memory = device->budget;
         if (device->kind == US_DEVICE_CPU) {
-            memory = memory ? memory : run->work_memory / (size_t)parts;
+            memory = memory ? memory : run->work_memory / (size_t)(parts ? parts : 1);
         } else if (device->has.total && (!memory || memory > device->has.free)) {
             memory = device->has.free;
         }
