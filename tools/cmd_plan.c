@@ -135,7 +135,7 @@ static struct us_error *find_devices(const struct us_session *session, struct us
     }
     US_TRY(us_devices_choose(named, session->graph, arguments->json, devices));
     us_devices_measure(devices);
-    us_run_use_devices(run, devices->ordinals, devices->memory, devices->count);
+    us_run_use_devices(run, devices->list, devices->count);
     return NULL;
 }
 

@@ -107,9 +107,8 @@ static struct us_error *execute(struct us_session *session, const struct us_argu
     struct us_devices devices;
     US_TRY(us_session_options(session, arguments, &options));
     US_TRY(us_devices_choose(arguments->devices, session->graph, arguments->json, &devices));
-    options.devices = devices.ordinals;
+    options.devices = devices.list;
     options.device_count = devices.count;
-    options.device_memory = devices.memory;
     options.event = on_event;
     options.context = watch;
     struct us_run *run;

@@ -361,6 +361,9 @@ static void print_summary(const struct us_summary *summary, bool json) {
         us_json_int(line, "cached", (int64_t)summary->cached);
         us_json_int(line, "failed", (int64_t)summary->failed);
         us_json_int(line, "skipped", (int64_t)summary->skipped);
+        if (summary->remade) {
+            us_json_int(line, "remade", (int64_t)summary->remade);
+        }
         us_json_real(line, "seconds", summary->seconds);
         us_json_end(line);
         return;
@@ -368,6 +371,9 @@ static void print_summary(const struct us_summary *summary, bool json) {
     printf("ran %zu, cached %zu, failed %zu", summary->ran, summary->cached, summary->failed);
     if (summary->skipped) {
         printf(", skipped %zu", summary->skipped);
+    }
+    if (summary->remade) {
+        printf(", made again %zu that were not stored", summary->remade);
     }
     printf(" in %.1f s\n", summary->seconds);
 }
