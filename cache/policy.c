@@ -138,6 +138,7 @@ static uint64_t take(struct us_gc_plan *plan, uint32_t ref) {
     }
     struct us_stock_item *item = US_ITEM_OF(plan, ref);
     item->flags |= US_STOCK_VICTIM;
+    plan->inline_victims |= (item->flags & US_STOCK_INLINE) != 0;
     return item->size;
 }
 
@@ -290,8 +291,11 @@ struct us_error *us_gc_decide(struct us_gc_plan *plan, struct us_gc_report *repo
     if (limit && left > limit) {
         US_TRY(cut_records(plan, left - (uint64_t)(low_water * (double)limit)));
     }
-    US_TRY(us_records_each(plan->cache, count_dropped, plan));
-    return us_records_each_object(plan->cache, count_dropped, plan);
+    bool old = (double)(plan->now - plan->stock.oldest) > plan->options.records_seconds;
+    if (plan->stock.records && (old || plan->record_cut > 0)) {
+        US_TRY(us_records_each(plan->cache, count_dropped, plan));
+    }
+    return plan->inline_victims ? us_records_each_object(plan->cache, count_dropped, plan) : NULL;
 }
 
 void us_gc_plan_finish(struct us_gc_plan *plan) {

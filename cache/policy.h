@@ -22,6 +22,7 @@ struct us_gc_plan {
     size_t pinned_key_count;
     uint32_t *victims; /* refs: those without use first, then the highest score first */
     size_t victim_count;
+    bool inline_victims;           /* small objects are among them */
     double record_cut;             /* records whose score is at least that go as well; 0: none */
     struct us_cache_count records; /* to be dropped, small objects among them too */
     bool met;

@@ -159,6 +159,7 @@ static size_t type_number(struct taking *taking, const struct us_record_note *no
 static struct us_error *take_record(void *context, const struct us_record_view *view) {
     struct taking *taking = context;
     struct us_stock *stock = taking->stock;
+    stock->oldest = stock->records && stock->oldest < view->when ? stock->oldest : view->when;
     stock->records++;
     stock->record_bytes += view->bytes;
     stock->silent += !view->note.type || !view->note.type[0];

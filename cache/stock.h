@@ -44,6 +44,7 @@ struct us_stock {
     uint64_t objects, object_bytes; /* orphans not counted; those among the records are */
     uint64_t records, record_bytes; /* bytes on disk, of small objects too */
     uint64_t silent;                /* records whose note says nothing */
+    int64_t oldest;                 /* record's time; seconds since 1970 */
 };
 
 /* Reads the folders and the records. */
