@@ -239,7 +239,7 @@ static struct us_error *publish(struct us_run *run, struct task *task, const str
     record->witness_count = 0;
     US_TRY(publish_action(run, task, keys, record));
     set_digests(run, task, record->outputs);
-    collect_witnesses(run, task, record);
+    collect_witnesses(run, task, &keys->action_key, record);
     US_TRY(store_record(run, task, &task->plan_key, record, &keys->plan, &won));
     if (!won) {
         US_TRY(run->store->ops->drop_record(run->store, &task->plan_key));
@@ -252,17 +252,15 @@ static struct us_error *publish(struct us_run *run, struct task *task, const str
 static struct us_error *find_result(struct us_run *run, struct task *task, const struct keys *keys,
                                     struct record *record, bool *found) {
     size_t outputs = (size_t)us_port_count(task_node(run, task)->type->outputs);
-    *found = false;
-    if (task->forced) {
-        return NULL;
-    }
     US_TRY(load_record(run, &keys->action_key, outputs, record, found));
+    /* Of what is made anew somebody else may have been the first. */
+    *found = *found && !(task->forced && is_lost(run, &record->outputs[0]));
     if (!*found) {
         return NULL;
     }
     set_digests(run, task, record->outputs);
-    /* Nobody may want to read what the plan was not sure about: when its bytes are lost, that is seen
-     * to by the first who does (load_value). */
+    /* Nobody may want to read what the plan was not sure about: when its bytes are lost, that is
+     * seen to by the first who does (load_value). */
     *found = task->maybe || objects_stand(run, task, record);
     if (*found && task_node(run, task)->type->writes) {
         char *path = task_destination(run, task);
