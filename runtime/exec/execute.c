@@ -127,7 +127,7 @@ static struct us_error *publish(struct us_run *run, struct task *task, const str
     US_TRY(publish_action(run, task, keys, record));
     set_digests(run, task, record->outputs);
     task->unstored = record->unstored;
-    collect_witnesses(run, task, record);
+    collect_witnesses(run, task, &keys->action_key, record);
     US_TRY(store_record(run, task, &task->plan_key, record, &keys->plan, &won));
     if (!won) {
         US_TRY(run->store->ops->drop_record(run->store, &task->plan_key));
@@ -140,11 +140,9 @@ static struct us_error *publish(struct us_run *run, struct task *task, const str
 static struct us_error *find_result(struct us_run *run, struct task *task, const struct keys *keys,
                                     struct record *record, bool *found) {
     size_t outputs = (size_t)us_port_count(task_node(run, task)->type->outputs);
-    *found = false;
-    if (task->forced) {
-        return NULL;
-    }
     US_TRY(load_record(run, &keys->action_key, outputs, record, found));
+    /* Of what is made anew somebody else may have been the first. */
+    *found = *found && !(task->forced && is_lost(run, &record->outputs[0]));
     if (!*found) {
         return NULL;
     }

@@ -74,6 +74,7 @@ void us_run_destroy(struct us_run *run) {
     schedule_finish(run);
     us_free(run->memory_uses);
     us_error_free(run->refusal);
+    us_free(run->lost);
     us_watch_finish(&run->watch);
     pthread_mutex_destroy(&run->lock);
     pthread_mutex_destroy(&run->event_lock);

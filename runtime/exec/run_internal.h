@@ -101,7 +101,8 @@ struct us_run {
     uint32_t task_count;
     uint32_t *plan; /* needed tasks, in order */
     size_t plan_count;
-    size_t forced_count;
+    struct us_digest *lost; /* results of trainings whose bytes are gone: made anew */
+    size_t lost_count, lost_capacity;
     struct us_watch watch;             /* what planning looked at */
     struct us_digest generation;       /* of the records, before planning */
     const char *identity;              /* the graph file's full path, which names its history */
@@ -191,8 +192,10 @@ struct field {
 bool next_field(const char *fields, size_t size, size_t *at, struct field *field);
 
 /* -- record.c: what is kept of a result */
+/* A training above: its action and what that came to. It counts while the record of the action says
+ * so. */
 struct witness {
-    struct us_digest plan_key, digest;
+    struct us_digest action_key, digest;
 };
 
 struct record {
@@ -217,8 +220,9 @@ struct us_error *store_record(struct us_run *run, const struct task *task,
 /* The fields and the reason that a record under a plan key keeps; false when there is none. */
 bool record_fields(struct us_run *run, const struct us_digest *key, struct us_str *fields,
                    struct us_str *why);
-/* Fills in the volatile results above the task, with their digests now. */
-void collect_witnesses(struct us_run *run, const struct task *task, struct record *record);
+/* Fills in the volatile results above the task, and itself if it is one. */
+void collect_witnesses(struct us_run *run, const struct task *task,
+                       const struct us_digest *action_key, struct record *record);
 struct us_error *witnesses_stand(struct us_run *run, const struct record *record,
                                  bool *stand) US_NODISCARD;
 
@@ -241,6 +245,7 @@ const char *first_difference(struct us_run *run, const struct task *task, const 
                              const struct us_str *fields);
 
 /* -- plan.c */
+bool is_lost(const struct us_run *run, const struct us_digest *digest);
 struct us_error *make_plan(struct us_run *run) US_NODISCARD;
 /* True when the file of a `writes` task is there with the content its digest says. */
 bool destination_stands(struct us_run *run, const struct task *task, const char **why);

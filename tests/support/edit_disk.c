@@ -165,7 +165,8 @@ static bool harm(struct edit_random *random, struct edit_disk *disk, const struc
                  bool gone) {
     struct stat info;
     char path[300];
-    const struct us_digest *digest = &task->digests[edit_below(random, EDIT_OUTPUTS)];
+    const bool low = task->numbers[1] != task->numbers[0] && edit_chance(random, 50);
+    const struct us_digest *digest = &task->digests[low];
     object_path(disk, digest, path);
     if (!task->known || stat(path, &info) != 0) {
         return false;
@@ -182,13 +183,35 @@ static bool harm(struct edit_random *random, struct edit_disk *disk, const struc
     return true;
 }
 
+/* A training is made anew only when something that runs reads it. */
+static bool lose_training(struct edit_random *random, struct edit_disk *disk,
+                          struct edit_world *world, const struct edit_state *state) {
+    for (int t = 0; t < state->count; t++) {
+        const struct edit_task *task = &state->tasks[t];
+        const bool training =
+            task->node < world->count && world->nodes[task->node].kind == EDIT_TRAIN;
+        for (int n = 0; training && n < world->count; n++) {
+            struct edit_node *node = &world->nodes[n];
+            if (node->link_count[0] && node->links[0][0].node == task->node &&
+                harm(random, disk, task, true)) {
+                node->i = edit_below(random, 4);
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
 const char *edit_disk_object(struct edit_random *random, struct edit_disk *disk,
-                             const struct edit_world *world, const struct edit_state *state) {
+                             struct edit_world *world, const struct edit_state *state) {
     if (edit_chance(random, 15)) {
         for (int t = 0; t < state->count; t++) {
             harm(random, disk, &state->tasks[t], true);
         }
         return "all objects deleted";
+    }
+    if (edit_chance(random, 30) && lose_training(random, disk, world, state)) {
+        return "a training lost, what reads it changed";
     }
     for (int tries = 0; tries < 20; tries++) {
         const bool gone = edit_chance(random, 60);
