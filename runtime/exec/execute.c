@@ -148,8 +148,8 @@ static struct us_error *find_result(struct us_run *run, struct task *task, const
     }
     set_digests(run, task, record->outputs);
     task->unstored = record->unstored;
-    /* Nobody may want to read what the plan was not sure about: when its bytes are lost, that is seen
-     * to by the first who does (load_value). */
+    /* Nobody may want to read what the plan was not sure about: when its bytes are lost, that is
+     * seen to by the first who does (load_value). */
     *found = task->maybe || objects_stand(run, task, record);
     if (*found && task_node(run, task)->type->writes) {
         char *path = task_destination(run, task);
