@@ -233,6 +233,7 @@ void us_eta_event(struct us_eta *eta, const struct us_event *event, double now) 
     case US_EVENT_PROGRESS:
         note_progress(node, event->fraction, now);
         break;
+    case US_EVENT_REMADE:
     case US_EVENT_WARNING:
         break;
     }
