@@ -4,14 +4,16 @@
  *     <folder>/objects/ab/<digest>        the bytes as they are: an EXR, a JSON, a PNG
  *     <folder>/objects/ab/<digest>.<sum>  empty: "bytes with checksum <sum> are this object"; left
  *                                         out where the digest is itself the checksum
- *     <folder>/actions/ab/<key>           a record behind a header with length and checksum
- *     <folder>/leases/<key>               who is making it now
+ *     <folder>/records/<writer>.log       records and small objects, appended by one process
+ *     <folder>/records/<name>.pack        the same of ended processes, with a table
+ *     <folder>/records/generation         made anew whenever a record is taken away
+ *     <folder>/leases/<key>               who is making it now: a link to a claim in tmp
  *     <folder>/attempts/<key>/            working folders of long tasks
  *     <folder>/live, pins, trash          who uses it; never collected; being collected
  *     <folder>/tmp, quarantine, index     being written; found damaged; the local index
  *
- * Files are 0440 in folders of 0750, written to tmp, fsynced and linked to their name: the first
- * writer wins, and a reader never sees half a file. The index is LMDB and local: it lies in
+ * Objects and packs are 0440 in folders of 0750, written to tmp, fsynced and linked to their name:
+ * a reader never sees half a file. The index is LMDB and local: it lies in
  * $XDG_STATE_HOME/understudy when that is set or the cache is on a network file system, else in the
  * cache. A store is for one process: it must not be used after fork. */
 #ifndef US_CACHE_CACHE_H

@@ -46,7 +46,7 @@ static void read_one(struct batch *batch, size_t index) {
 
 static void *run(void *context) {
     struct batch *batch = context;
-    size_t portion = batch->work_count > THREADS * PORTION ? PORTION : 1;
+    size_t portion = batch->work_count > (size_t)THREADS * PORTION ? PORTION : 1;
     for (;;) {
         size_t first = atomic_fetch_add(&batch->next, portion);
         if (first >= batch->work_count) {

@@ -61,6 +61,20 @@ unsigned long long us_process_start(pid_t pid) {
     return at ? strtoull(at, NULL, 10) : 0;
 }
 
+enum us_life us_process_life(const char *text, char blank) {
+    size_t length = strlen(us_host_id());
+    if (strncmp(text, us_host_id(), length) != 0 || text[length] != blank) {
+        return US_ELSEWHERE;
+    }
+    char *end;
+    long pid = strtol(text + length + 1, &end, 10);
+    if (pid <= 0 || *end != blank) {
+        return US_ELSEWHERE;
+    }
+    unsigned long long start = strtoull(end + 1, NULL, 10);
+    return us_process_start((pid_t)pid) == start ? US_ALIVE : US_DEAD;
+}
+
 unsigned long long us_own_start(void) {
     static _Atomic unsigned long long start;
     static _Atomic pid_t owner; /* a child of fork is another process */

@@ -14,6 +14,11 @@ const char *us_host_id(void);
  * same id. */
 unsigned long long us_process_start(pid_t pid);
 
+enum us_life { US_ALIVE, US_DEAD, US_ELSEWHERE };
+/* Of the process in "<host id> <pid> <start>", with `blank` for the blanks; elsewhere: that cannot
+ * be told here. */
+enum us_life us_process_life(const char *text, char blank);
+
 /* This process's. */
 unsigned long long us_own_start(void);
 

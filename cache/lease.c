@@ -83,6 +83,9 @@ static int have_claim(struct cache *cache) {
     }
     drop_claim(cache);
     us_cache_temporary(cache, path);
+    char *name = strrchr(path, '/') + 1;
+    memmove(name + 1, name, strlen(name) + 1);
+    name[0] = '.'; /* nothing that is being written */
     int failed = write_claim(path, &cache->claim, &cache->claim_inode);
     if (!failed) {
         cache->claim_path = us_strdup(path);
@@ -161,15 +164,12 @@ static bool read_claim(const char *path, char text[LEASE_TEXT], int64_t *beat) {
 
 /* A dead process of this host at once; else after the missed beats, by the file server's clock. */
 static bool is_stale(struct cache *cache, const char *path) {
-    char text[LEASE_TEXT], host[64] = "";
+    char text[LEASE_TEXT];
     int64_t beat, now;
     if (!read_claim(path, text, &beat)) {
         return false;
     }
-    long pid = 0;
-    unsigned long long start = 0;
-    if (sscanf(text, "%63s %ld %llu", host, &pid, &start) == 3 && strcmp(host, us_host_id()) == 0 &&
-        us_process_start((pid_t)pid) != start) {
+    if (us_process_life(text, ' ') == US_DEAD) {
         return true;
     }
     return us_cache_server_time(cache, &now) &&

@@ -16,11 +16,11 @@ void us_pack_finish(struct us_pack *pack) {
 
 static bool read_trailer(const uint8_t *trailer, uint64_t size, struct us_pack *pack,
                          uint64_t *meta_at, size_t *meta_size) {
-    if (memcmp(trailer, PACK_MAGIC, 8) != 0) {
+    if (memcmp(trailer, pack_magic, sizeof pack_magic) != 0) {
         return false;
     }
     uint64_t numbers[4];
-    for (int i = 0; i < 4; i++) {
+    for (size_t i = 0; i < 4; i++) {
         numbers[i] = us_get_le(trailer + 8 + 8 * i, 8);
         if (numbers[i] > size) {
             return false;

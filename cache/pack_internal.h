@@ -5,7 +5,7 @@
 #include <stddef.h>
 
 enum { PACK_ROW = 48, PACK_BLOCK = 64, PACK_FENCE = 32, PACK_DROP = 24, PACK_TRAILER = 64 };
-#define PACK_MAGIC "USPACK1\n"
+static const char pack_magic[8] = {'U', 'S', 'P', 'A', 'C', 'K', '1', '\n'};
 
 /* Names are padded with zeros to a multiple of 8. */
 static inline size_t pack_padded(size_t bytes) {

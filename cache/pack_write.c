@@ -89,7 +89,7 @@ static void add_trailer(struct us_pack_writer *writer, uint64_t table_at, struct
     us_str_append_bytes(meta, writer->covers.data, covers);
     us_str_append_bytes(meta, zeros, pack_padded(covers) - covers);
     uint8_t trailer[PACK_TRAILER - US_ENTRY_SUM] = {0};
-    memcpy(trailer, PACK_MAGIC, 8);
+    memcpy(trailer, pack_magic, sizeof pack_magic);
     us_put_le(trailer + 8, table_at, 8);
     us_put_le(trailer + 16, writer->row_count, 8);
     us_put_le(trailer + 24, writer->drop_count, 8);

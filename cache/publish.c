@@ -39,7 +39,8 @@ static void sweep(struct cache *cache) {
     }
     for (struct dirent *entry; (entry = readdir(folder));) {
         us_cache_room_path(cache, "tmp", entry->d_name, path);
-        if (entry->d_name[0] != '.' && us_cache_is_leftover(path, entry->d_name)) {
+        const char *name = entry->d_name + (entry->d_name[0] == '.'); /* of a claim, too */
+        if (name[0] && name[0] != '.' && us_cache_is_leftover(path, name)) {
             unlink(path);
         }
     }

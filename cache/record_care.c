@@ -7,31 +7,40 @@
 
 enum { TIDY_LOGS = 16, TIDY_BYTES = 8 << 20 };
 
-size_t us_records_snapshot(struct cache *cache, struct us_record_file ***files) {
+/* With the lock held. */
+static uint64_t end_of(const struct us_record_file *file) {
+    return file->pack.table_at ? file->pack.table_at : file->read_to;
+}
+
+size_t us_records_snapshot(struct cache *cache, struct us_record_part **parts) {
     struct us_records *records = cache->records;
     pthread_mutex_lock(&records->lock);
     us_records_refresh(cache, US_FRESH_NOW);
     size_t count = records->count;
-    *files = us_calloc(count + 1, sizeof **files);
+    *parts = us_calloc(count + 1, sizeof **parts);
     for (size_t i = 0; i < count; i++) {
-        (*files)[i] = records->files[i];
-        (*files)[i]->references++;
+        struct us_record_file *file = records->files[i];
+        struct us_record_part *part = &(*parts)[i];
+        *part = (struct us_record_part){.file = file, .end = end_of(file), .final = file->final};
+        part->cover_bytes = file->pack.cover_bytes;
+        part->covers = us_calloc(part->cover_bytes + 1, 1);
+        if (part->cover_bytes) {
+            memcpy(part->covers, file->pack.covers, part->cover_bytes);
+        }
+        file->references++;
     }
     pthread_mutex_unlock(&records->lock);
     return count;
 }
 
-void us_records_end_snapshot(struct cache *cache, struct us_record_file **files, size_t count) {
+void us_records_end_snapshot(struct cache *cache, struct us_record_part *parts, size_t count) {
     pthread_mutex_lock(&cache->records->lock);
     for (size_t i = 0; i < count; i++) {
-        us_records_let_go(files[i]);
+        us_records_let_go(parts[i].file);
+        us_free(parts[i].covers);
     }
     pthread_mutex_unlock(&cache->records->lock);
-    us_free(files);
-}
-
-uint64_t us_records_end_of(const struct us_record_file *file) {
-    return file->pack.table_at ? file->pack.table_at : file->read_to;
+    us_free(parts);
 }
 
 static bool stands(struct cache *cache, const struct us_entry *entry) {
@@ -43,16 +52,16 @@ static bool stands(struct cache *cache, const struct us_entry *entry) {
     return is;
 }
 
-static struct us_error *visit_file(struct cache *cache, const struct us_record_file *file,
+static struct us_error *visit_part(struct cache *cache, const struct us_record_part *part,
                                    enum us_entry_kind kind, us_record_visit *visit, void *context) {
-    struct us_scan scan = {.fd = file->fd, .end = us_records_end_of(file)};
+    struct us_scan scan = {.fd = part->file->fd, .end = part->end};
     struct us_scanned scanned;
     struct us_error *error = NULL;
     enum us_scan_result result;
     while (!error && ((result = us_scan_next(&scan, &scanned)) == US_SCAN_ENTRY ||
                       result == US_SCAN_DAMAGE)) {
         if (result == US_SCAN_DAMAGE) {
-            us_records_damage(cache, file, scanned.offset, scanned.size);
+            us_records_damage(cache, part->file, scanned.offset, scanned.size);
         } else if (scanned.entry.kind == kind && stands(cache, &scanned.entry)) {
             struct us_record_view view;
             us_entry_view(&scanned.entry, &view);
@@ -65,13 +74,13 @@ static struct us_error *visit_file(struct cache *cache, const struct us_record_f
 
 static struct us_error *each(struct cache *cache, enum us_entry_kind kind, us_record_visit *visit,
                              void *context) {
-    struct us_record_file **files;
-    size_t count = us_records_snapshot(cache, &files);
+    struct us_record_part *parts;
+    size_t count = us_records_snapshot(cache, &parts);
     struct us_error *error = NULL;
     for (size_t i = 0; i < count && !error; i++) {
-        error = visit_file(cache, files[i], kind, visit, context);
+        error = visit_part(cache, &parts[i], kind, visit, context);
     }
-    us_records_end_snapshot(cache, files, count);
+    us_records_end_snapshot(cache, parts, count);
     return error;
 }
 
@@ -96,14 +105,14 @@ static uint64_t size_of(const struct us_record_file *file) {
 }
 
 static int by_size(const void *left, const void *right) {
-    uint64_t a = size_of(*(struct us_record_file *const *)left),
-             b = size_of(*(struct us_record_file *const *)right);
+    uint64_t a = size_of(((const struct us_record_part *)left)->file),
+             b = size_of(((const struct us_record_part *)right)->file);
     return (a > b) - (a < b);
 }
 
-static bool is_done(const struct us_record_file *file, int64_t now) {
+static bool is_done(const struct us_record_file *file, bool final, int64_t now) {
     struct stat info;
-    return file->final ||
+    return final ||
            (!file->mine && fstat(file->fd, &info) == 0 &&
             us_records_is_dead(file->name, (int64_t)info.st_mtim.tv_sec * 1000000000, now));
 }
@@ -111,19 +120,20 @@ static bool is_done(const struct us_record_file *file, int64_t now) {
 /* Of the files, puts those to be packed first and says how many: all that nobody writes any more;
  * with `some`, logs, and packs that are not much larger than what is before them, so that an entry
  * is written again only as often as the whole doubles. */
-static size_t choose(struct us_record_file **files, size_t count, int64_t now, bool some) {
+static size_t choose(struct us_record_part *parts, size_t count, int64_t now, bool some) {
     size_t chosen = 0;
     uint64_t bytes = 0;
-    qsort(files, count, sizeof *files, by_size);
+    qsort(parts, count, sizeof *parts, by_size);
     for (int round = 0; round < 2; round++) { /* logs, then packs */
         for (size_t i = chosen; i < count; i++) {
-            struct us_record_file *file = files[i];
+            const struct us_record_part part = parts[i];
+            const struct us_record_file *file = part.file;
             bool fits = round ? file->is_pack && (!some || size_of(file) <= 2 * bytes)
-                              : !file->is_pack && is_done(file, now);
+                              : !file->is_pack && is_done(file, part.final, now);
             if (fits) {
                 bytes += size_of(file);
-                memmove(files + chosen + 1, files + chosen, (i - chosen) * sizeof *files);
-                files[chosen++] = file;
+                memmove(parts + chosen + 1, parts + chosen, (i - chosen) * sizeof *parts);
+                parts[chosen++] = part;
             }
         }
     }
@@ -132,17 +142,17 @@ static size_t choose(struct us_record_file **files, size_t count, int64_t now, b
 
 /* With the lease on packing. */
 static struct us_error *pack(struct us_merge *merge, bool some) {
-    struct us_record_file **files;
+    struct us_record_part *parts;
     int64_t now;
-    size_t count = us_records_snapshot(merge->cache, &files);
+    size_t count = us_records_snapshot(merge->cache, &parts);
     struct us_error *error = NULL;
     if (count && us_cache_server_time(merge->cache, &now)) {
-        merge->inputs = files;
-        merge->count = choose(files, count, now, some);
+        merge->inputs = parts;
+        merge->count = choose(parts, count, now, some);
         merge->everything = merge->count == count;
         error = merge->count ? us_pack_merge(merge) : NULL;
     }
-    us_records_end_snapshot(merge->cache, files, count);
+    us_records_end_snapshot(merge->cache, parts, count);
     return error;
 }
 
@@ -204,16 +214,19 @@ struct check {
     bool hurt;
 };
 
-static void check_file(struct cache *cache, struct us_record_file *file, struct check *check) {
-    if (file->is_pack && (!file->pack.table_at || !us_pack_check(file->fd, &file->pack))) {
+static void check_part(struct cache *cache, struct us_record_part *part, struct check *check) {
+    struct us_record_file *file = part->file;
+    pthread_mutex_lock(&cache->records->lock);
+    bool table = file->pack.table_at != 0;
+    if (file->is_pack && !(table && us_pack_check(file->fd, &file->pack))) {
         check->hurt = true;
-        pthread_mutex_lock(&cache->records->lock);
-        if (file->pack.table_at) {
+        if (table) {
             us_records_lose_table(cache, file);
+            part->end = end_of(file);
         }
-        pthread_mutex_unlock(&cache->records->lock);
     }
-    struct us_scan scan = {.fd = file->fd, .end = us_records_end_of(file)};
+    pthread_mutex_unlock(&cache->records->lock);
+    struct us_scan scan = {.fd = file->fd, .end = part->end};
     struct us_scanned scanned;
     enum us_scan_result result;
     while ((result = us_scan_next(&scan, &scanned)) == US_SCAN_ENTRY || result == US_SCAN_DAMAGE) {
@@ -246,7 +259,7 @@ static void read_ends(struct cache *cache) {
     us_records_refresh(cache, US_FRESH_NOW);
     for (size_t i = 0; i < records->count; i++) {
         struct us_record_file *file = records->files[i];
-        if (!file->is_pack && !file->final && is_done(file, now)) {
+        if (!file->is_pack && !file->final && is_done(file, false, now)) {
             file->final = true;
             us_records_read_on(cache, file);
         }
@@ -257,14 +270,14 @@ static void read_ends(struct cache *cache) {
 struct us_error *us_records_verify(struct cache *cache, uint64_t *records, uint64_t *bytes,
                                    uint64_t *damaged) {
     struct check check = {0};
-    struct us_record_file **files;
+    struct us_record_part *parts;
     uint64_t before = atomic_load(&cache->records->damages);
     read_ends(cache);
-    size_t count = us_records_snapshot(cache, &files);
+    size_t count = us_records_snapshot(cache, &parts);
     for (size_t i = 0; i < count; i++) {
-        check_file(cache, files[i], &check);
+        check_part(cache, &parts[i], &check);
     }
-    us_records_end_snapshot(cache, files, count);
+    us_records_end_snapshot(cache, parts, count);
     US_TRY(us_old_records_each(cache, count_old, &check));
     *records = check.records;
     *bytes = check.bytes;

@@ -9,7 +9,7 @@
 #include "cache/records_internal.h"
 #include "runtime/base/mem.h"
 
-static const int64_t rest_ns = 50 * 1000 * 1000, tick_ns = 20 * 1000 * 1000,
+static const int64_t rest_ns = INT64_C(50) * 1000000, tick_ns = INT64_C(20) * 1000000,
                      gap_ns = INT64_C(60) * 1000000000;
 enum { LIST_TRIES = 4 };
 

@@ -22,12 +22,9 @@ void us_records_name(const char *ending, char name[RECORD_NAME]) {
 }
 
 bool us_records_is_dead(const char *name, int64_t touched, int64_t now) {
-    char host[32];
-    long pid;
-    unsigned long long start;
-    if (sscanf(name, "%31[^-]-%ld-%llu-", host, &pid, &start) == 3 &&
-        strcmp(host, us_host_id()) == 0) {
-        return us_process_start((pid_t)pid) != start;
+    enum us_life life = us_process_life(name, '-');
+    if (life != US_ELSEWHERE) {
+        return life == US_DEAD;
     }
     return now - touched > foreign_dead_ns;
 }
@@ -143,7 +140,8 @@ void us_records_seal(struct cache *cache) {
     }
     us_str_clear(&records->out);
     us_entry_encode(&records->out, &end, &end.sum);
-    if (append_bytes(records, records->out.data, records->out.length) == 0) {
+    bool written = append_bytes(records, records->out.data, records->out.length) == 0;
+    if (written && records->own) {
         records->own->read_to += records->out.length;
     }
     if (records->own) {

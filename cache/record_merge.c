@@ -47,15 +47,16 @@ static void take_entry(struct work *work, uint32_t input, const struct us_scanne
 }
 
 static struct us_error *read_input(struct work *work, uint32_t input) {
-    struct us_record_file *file = work->merge->inputs[input];
+    const struct us_record_part *part = &work->merge->inputs[input];
+    struct us_record_file *file = part->file;
     struct stat info;
     if (fstat(file->fd, &info) != 0) {
         return us_cache_errno(work->merge->cache, errno, "cannot read", file->name);
     }
     work->input_bytes += (uint64_t)info.st_size;
     struct us_scan scan = {.fd = file->fd, .end = (uint64_t)info.st_size};
-    if (file->pack.table_at) {
-        scan.end = file->pack.table_at;
+    if (file->is_pack) {
+        scan.end = part->end;
     }
     struct us_scanned scanned;
     enum us_scan_result result;
@@ -139,7 +140,7 @@ static const uint8_t *read_row(const struct work *work, const struct input_row *
         buffer->buffer = us_malloc(size);
         buffer->capacity = size;
     }
-    int fd = work->merge->inputs[row->input]->fd;
+    int fd = work->merge->inputs[row->input].file->fd;
     return us_read_at(fd, buffer->buffer, size, row->row.offset) == 0 &&
                    us_entry_decode(buffer->buffer, size, entry) == US_ENTRY_FINE
                ? buffer->buffer
@@ -192,10 +193,10 @@ static bool exists(const struct cache *cache, const char *name) {
 /* The pack stands for its inputs, and for what these stood for and nobody has removed yet. */
 static void add_covers(const struct us_merge *merge, struct us_str *covers) {
     for (size_t i = 0; i < merge->count; i++) {
-        const struct us_record_file *file = merge->inputs[i];
-        us_str_append_bytes(covers, file->name, strlen(file->name) + 1);
-        for (size_t at = 0; at < file->pack.cover_bytes; at += strlen(file->pack.covers + at) + 1) {
-            const char *name = file->pack.covers + at;
+        const struct us_record_part *part = &merge->inputs[i];
+        us_str_append_bytes(covers, part->file->name, strlen(part->file->name) + 1);
+        for (size_t at = 0; at < part->cover_bytes; at += strlen(part->covers + at) + 1) {
+            const char *name = part->covers + at;
             if (exists(merge->cache, name)) {
                 us_str_append_bytes(covers, name, strlen(name) + 1);
             }

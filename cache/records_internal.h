@@ -101,16 +101,22 @@ struct us_error *us_old_record_drop(struct cache *cache, const struct us_digest 
 struct us_error *us_old_records_each(struct cache *cache, us_record_visit *visit,
                                      void *context) US_NODISCARD;
 
-/* All files as they are now, with a reference each; us_malloc'ed. Takes the lock itself. */
-size_t us_records_snapshot(struct cache *cache, struct us_record_file ***files);
-void us_records_end_snapshot(struct cache *cache, struct us_record_file **files, size_t count);
-/* Where the entries of a file end as far as they are known. */
-uint64_t us_records_end_of(const struct us_record_file *file);
+/* A file as it was at one time, to be read without the lock. */
+struct us_record_part {
+    struct us_record_file *file; /* a reference to it; its fd, name and kind do not change */
+    uint64_t end;                /* of the entries known then */
+    bool final;
+    char *covers; /* a copy of the pack's */
+    size_t cover_bytes;
+};
+/* All files as they are now; takes the lock itself. */
+size_t us_records_snapshot(struct cache *cache, struct us_record_part **parts);
+void us_records_end_snapshot(struct cache *cache, struct us_record_part *parts, size_t count);
 
 /* What is packed into one. */
 struct us_merge {
     struct cache *cache;
-    struct us_record_file **inputs; /* with a reference each */
+    struct us_record_part *inputs;
     size_t count;
     bool everything; /* there are no other files */
     bool (*keep)(void *context, const struct us_record_view *view);

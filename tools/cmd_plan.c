@@ -10,14 +10,6 @@
 #include "tools/show_memory.h"
 #include "tools/show_progress.h"
 
-/* The tasks of one node. */
-struct row {
-    const struct us_node *node;
-    size_t total, run, maybe;
-    const char *why;
-    double seconds;
-};
-
 static struct us_error *print_json(struct us_run *run, const struct us_eta *eta) {
     size_t count = us_run_plan_count(run), to_run = 0;
     for (size_t i = 0; i < count; i++) {
@@ -45,42 +37,25 @@ static struct us_error *print_json(struct us_run *run, const struct us_eta *eta)
     return refusal;
 }
 
-static size_t collect(struct us_run *run, const struct us_eta *eta, struct row *rows) {
-    size_t count = us_run_plan_count(run), used = 0;
-    for (size_t i = 0; i < count; i++) {
-        struct us_plan_entry entry = us_run_plan_entry(run, i);
-        if (!used || rows[used - 1].node != entry.node) {
-            rows[used++] = (struct row){.node = entry.node, .why = ""};
-        }
-        struct row *row = &rows[used - 1];
-        row->total++;
-        row->maybe += entry.maybe;
-        if (entry.run) {
-            row->why = row->run++ ? row->why : entry.why;
-            row->seconds = us_eta_node_seconds(eta, entry.node);
-        }
-    }
-    return used;
-}
-
-static void print_row(const struct row *row, int width, struct us_str *out) {
+static void print_row(const struct us_node *node, const struct us_eta_node_plan *plan, int width,
+                      struct us_str *out) {
     char frames[48] = "1", state[64] = "cached";
-    if (row->node->type->per_frame) {
-        snprintf(frames, sizeof frames, "%zu frame%s", row->total, row->total == 1 ? "" : "s");
+    if (node->type->per_frame) {
+        snprintf(frames, sizeof frames, "%zu frame%s", plan->total, plan->total == 1 ? "" : "s");
     }
-    const char *verb = row->run && row->maybe == row->run ? "may run" : "run";
-    if (row->run == row->total) {
+    const char *verb = plan->run && plan->maybe == plan->run ? "may run" : "run";
+    if (plan->run == plan->total) {
         snprintf(state, sizeof state, "%s", verb);
-    } else if (row->run) {
-        snprintf(state, sizeof state, "%s %zu", verb, row->run);
+    } else if (plan->run) {
+        snprintf(state, sizeof state, "%s %zu", verb, plan->run);
     }
-    us_str_printf(out, "%-*s  %-11s  %-10s", width, row->node->name, frames, state);
-    if (row->run) {
+    us_str_printf(out, "%-*s  %-11s  %-10s", width, node->name, frames, state);
+    if (plan->run) {
         us_str_append(out, "  ");
-        us_plain_text(row->why, strlen(row->why), out);
+        us_plain_text(plan->why, strlen(plan->why), out);
     }
-    if (row->seconds >= 0.05) {
-        us_str_printf(out, "  ~ %.*f s", row->seconds < 10, row->seconds);
+    if (plan->run && plan->seconds >= 0.05) {
+        us_str_printf(out, "  ~ %.*f s", plan->seconds < 10, plan->seconds);
     }
     while (out->length && out->data[out->length - 1] == ' ') {
         out->data[--out->length] = '\0';
@@ -88,33 +63,32 @@ static void print_row(const struct row *row, int width, struct us_str *out) {
     us_str_append(out, "\n");
 }
 
-static void print_table(struct us_run *run, const struct us_eta *eta, size_t nodes) {
-    struct row *rows = us_calloc(nodes + 1, sizeof *rows);
-    size_t count = collect(run, eta, rows), to_run = 0, maybe = 0;
+static void print_table(const struct us_graph *graph, const struct us_eta *eta) {
     int width = 4;
-    struct us_str text = {0};
-    for (size_t i = 0; i < count; i++) {
-        int length = (int)strlen(rows[i].node->name);
+    struct us_str text = {0}, estimate = {0};
+    for (size_t i = 0; i < graph->node_count; i++) {
+        const struct us_eta_node_plan plan = us_eta_node_plan(eta, &graph->nodes[i]);
+        const int length = plan.total ? (int)strlen(graph->nodes[i].name) : 0;
         width = length > width ? length : width;
     }
-    for (size_t i = 0; i < count; i++) {
-        print_row(&rows[i], width, &text);
-        to_run += rows[i].run;
-        maybe += rows[i].maybe;
+    for (size_t i = 0; i < graph->node_count; i++) {
+        const struct us_eta_node_plan plan = us_eta_node_plan(eta, &graph->nodes[i]);
+        if (plan.total) {
+            print_row(&graph->nodes[i], &plan, width, &text);
+        }
     }
-    us_str_printf(&text, "%zu of %zu tasks to run", to_run, us_run_plan_count(run));
-    if (maybe) {
-        us_str_printf(&text, " (%zu only if what is above them really changes)", maybe);
+    const struct us_eta_plan *all = us_eta_plan(eta);
+    us_str_printf(&text, "%zu of %zu tasks to run", all->run, all->run + all->cached);
+    if (all->maybe) {
+        us_str_printf(&text, " (%zu only if what is above them really changes)", all->maybe);
     }
-    struct us_str estimate = {0};
-    us_estimate_print(us_eta_plan(eta), &estimate);
+    us_estimate_print(all, &estimate);
     us_str_append(&text, estimate.length ? ", " : "");
     us_str_append(&text, us_str_text(&estimate));
-    us_str_finish(&estimate);
     us_str_append(&text, "\n");
     fputs(us_str_text(&text), stdout);
     us_str_finish(&text);
-    us_free(rows);
+    us_str_finish(&estimate);
 }
 
 static void print_warning(void *context, const struct us_event *event) {
@@ -135,7 +109,7 @@ static struct us_error *find_devices(const struct us_session *session, struct us
     }
     US_TRY(us_devices_choose(named, session->graph, arguments->json, devices));
     us_devices_measure(devices);
-    us_run_use_devices(run, devices->ordinals, devices->memory, devices->count);
+    us_run_use_devices(run, devices->list, devices->count);
     return NULL;
 }
 
@@ -153,7 +127,7 @@ static struct us_error *plan(struct us_session *session, const struct us_argumen
     if (!error && arguments->json) {
         error = print_json(run, eta);
     } else if (!error) {
-        print_table(run, eta, session->graph->node_count);
+        print_table(session->graph, eta);
         error = us_memory_show(run, US_MEMORY_OF_ALL, false);
     }
     us_eta_destroy(eta);

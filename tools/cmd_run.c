@@ -94,7 +94,7 @@ static struct us_error *tell_plan(struct us_session *session, const struct us_ar
                                   struct us_devices *devices, struct watch *watch) {
     watch->eta = us_eta_create(session->graph, session->store, run, options);
     us_story_plan(watch->story, us_eta_plan(watch->eta));
-    us_progress_plan(watch->progress, run, watch->eta);
+    us_progress_plan(watch->progress, watch->eta);
     if (us_run_takes_memory(run)) {
         us_devices_measure(devices);
     }
@@ -107,21 +107,20 @@ static struct us_error *execute(struct us_session *session, const struct us_argu
     struct us_devices devices;
     US_TRY(us_session_options(session, arguments, &options));
     US_TRY(us_devices_choose(arguments->devices, session->graph, arguments->json, &devices));
-    options.devices = devices.ordinals;
+    options.devices = devices.list;
     options.device_count = devices.count;
-    options.device_memory = devices.memory;
     options.event = on_event;
     options.context = watch;
     struct us_run *run;
     US_TRY(us_run_create(session->graph, session->store, &options, &run));
+    atomic_store(&current, run); /* whoever reads the plan may ask it to stop */
     struct us_error *error = tell_plan(session, arguments, &options, run, &devices, watch);
     if (!error) {
-        atomic_store(&current, run);
         error = us_run_execute(run, summary);
-        atomic_store(&current, NULL);
         us_progress_close(watch->progress);
         us_eta_learn(watch->eta, summary);
     }
+    atomic_store(&current, NULL);
     if (!error) {
         struct us_str written = {0};
         us_written_list(session->graph, run, &written);

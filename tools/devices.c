@@ -9,7 +9,10 @@
 #include "runtime/api/node.h"
 #include "runtime/base/mem.h"
 #include "runtime/base/str.h"
+#include "tools/command.h"
 #include "tools/json_line.h"
+
+static const char *const kinds[] = {[US_DEVICE_CUDA] = "cuda", [US_DEVICE_CPU] = "cpu"};
 
 static bool wants_devices(const struct us_graph *graph) {
     for (size_t i = 0; i < graph->node_count; i++) {
@@ -26,9 +29,10 @@ static bool wants_devices(const struct us_graph *graph) {
 }
 
 static struct us_error *unknown(const char *text, size_t length) {
-    return us_error_hint(
-        us_fail(US_MISSING, "--devices names '%.*s', allowed auto, cpu, cuda:N", (int)length, text),
-        "understudy devices");
+    return us_error_hint(us_fail(US_MISSING,
+                                 "--devices names '%.*s', allowed auto, cpu, cuda:N, cpu:N",
+                                 (int)length, text),
+                         "understudy devices");
 }
 
 static struct us_error *absent(long ordinal, int count, const char *why_not) {
@@ -39,35 +43,63 @@ static struct us_error *absent(long ordinal, int count, const char *why_not) {
     return us_error_hint(error, "understudy devices; --devices auto goes on without");
 }
 
+/* "cuda:0", "cpu:1=2G". */
+static struct us_error *parse_device(const char *text, size_t length,
+                                     struct us_run_device *device) {
+    char name[32], *end;
+    *device = (struct us_run_device){.kind = US_DEVICE_CPU};
+    snprintf(name, sizeof name, "%.*s", (int)length, text);
+    char *budget = strchr(name, '=');
+    if (budget) {
+        *budget++ = '\0';
+    }
+    if (strncmp(name, "cuda:", 5) == 0) {
+        device->kind = US_DEVICE_CUDA;
+    } else if (strncmp(name, "cpu:", 4) != 0) {
+        return unknown(text, length);
+    }
+    const char *number = strchr(name, ':') + 1;
+    const long ordinal = strtol(number, &end, 10);
+    if (length >= sizeof name || number[0] < '0' || number[0] > '9' || *end || ordinal > 9999) {
+        return unknown(text, length);
+    }
+    device->ordinal = (int)ordinal;
+    if (budget && !us_size_parse(budget, &device->budget)) {
+        return us_fail(US_MISSING, "--devices gives '%s' the memory '%s', wanted a size such as 8G",
+                       name, budget);
+    }
+    return NULL;
+}
+
 /* Adds one name of the list. */
 static struct us_error *add_named(const char *name, size_t length, struct us_devices *devices) {
-    char *end = NULL;
     const struct us_cuda_module *module;
     const char *why_not;
-    const bool plausible = length > 5 && length < 16 && strncmp(name, "cuda:", 5) == 0 &&
-                           name[5] >= '0' && name[5] <= '9';
-    const long ordinal = plausible ? strtol(name + 5, &end, 10) : -1;
-    if (!plausible || end != name + length) {
-        return unknown(name, length);
-    }
-    const int count = us_cuda_device_count(&module, &why_not);
-    if (ordinal >= count) {
-        return absent(ordinal, count, why_not);
-    }
-    for (size_t i = 0; i < devices->count; i++) {
-        if (devices->ordinals[i] == ordinal) {
-            return us_fail(US_MISSING, "--devices names 'cuda:%ld' twice", ordinal);
+    struct us_run_device device;
+    US_TRY(parse_device(name, length, &device));
+    if (device.kind == US_DEVICE_CUDA) {
+        const int count = us_cuda_device_count(&module, &why_not);
+        if (device.ordinal >= count) {
+            return absent(device.ordinal, count, why_not);
         }
     }
-    if (devices->count < US_DEVICES_MOST) {
-        devices->ordinals[devices->count++] = (int)ordinal;
+    for (size_t i = 0; i < devices->count; i++) {
+        if (devices->list[i].kind == device.kind && devices->list[i].ordinal == device.ordinal) {
+            return us_fail(US_MISSING, "--devices names '%s:%d' twice", kinds[device.kind],
+                           device.ordinal);
+        }
     }
+    if (devices->count == US_DEVICES_MOST) {
+        return us_fail(US_MISSING, "--devices names more than %d", US_DEVICES_MOST);
+    }
+    devices->list[devices->count++] = device;
     return NULL;
 }
 
 static void names(const struct us_devices *devices, struct us_str *out) {
     for (size_t i = 0; i < devices->count; i++) {
-        us_str_printf(out, "%scuda:%d", i ? ", " : "", devices->ordinals[i]);
+        us_str_printf(out, "%s%s:%d", i ? ", " : "", kinds[devices->list[i].kind],
+                      devices->list[i].ordinal);
     }
     if (!devices->count) {
         us_str_append(out, "cpu");
@@ -90,6 +122,21 @@ static void say(const struct us_devices *devices, const char *why_not, bool aske
     us_str_finish(&text);
 }
 
+static void add_gpus(int count, struct us_devices *devices) {
+    for (int i = 0; i < count && i < US_DEVICES_MOST; i++) {
+        devices->list[devices->count++].ordinal = i;
+    }
+}
+
+static struct us_error *add_list(const char *text, struct us_devices *devices) {
+    for (const char *name = text; name;) {
+        const size_t length = strcspn(name, ",");
+        US_TRY(add_named(name, length, devices));
+        name = name[length] ? name + length + 1 : NULL;
+    }
+    return NULL;
+}
+
 struct us_error *us_devices_choose(const char *text, const struct us_graph *graph, bool json,
                                    struct us_devices *devices) {
     const struct us_cuda_module *module;
@@ -97,17 +144,9 @@ struct us_error *us_devices_choose(const char *text, const struct us_graph *grap
     const bool wanted = wants_devices(graph);
     *devices = (struct us_devices){0};
     if (!text || strcmp(text, "auto") == 0) {
-        int count = wanted ? us_cuda_device_count(&module, &why_not) : 0;
-        while (count > (int)devices->count && devices->count < US_DEVICES_MOST) {
-            devices->ordinals[devices->count] = (int)devices->count;
-            devices->count++;
-        }
+        add_gpus(wanted ? us_cuda_device_count(&module, &why_not) : 0, devices);
     } else if (strcmp(text, "cpu") != 0) {
-        for (const char *name = text; name;) {
-            const size_t length = strcspn(name, ",");
-            US_TRY(add_named(name, length, devices));
-            name = name[length] ? name + length + 1 : NULL;
-        }
+        US_TRY(add_list(text, devices));
     }
     if (wanted) {
         say(devices, devices->count ? NULL : why_not, text != NULL, json);
@@ -118,12 +157,17 @@ struct us_error *us_devices_choose(const char *text, const struct us_graph *grap
 void us_devices_measure(struct us_devices *devices) {
     const struct us_cuda_module *module;
     const char *why_not;
-    const int count = devices->count > 0 ? us_cuda_device_count(&module, &why_not) : 0;
+    bool any = false;
     for (size_t i = 0; i < devices->count; i++) {
+        any |= devices->list[i].kind == US_DEVICE_CUDA;
+    }
+    const int count = any ? us_cuda_device_count(&module, &why_not) : 0;
+    for (size_t i = 0; i < devices->count; i++) {
+        struct us_run_device *device = &devices->list[i];
         struct us_cuda_device about;
-        if (devices->ordinals[i] < count &&
-            module->device(devices->ordinals[i], &about) == US_NN_OK) {
-            devices->memory[i] = (struct us_device_memory){about.memory, about.memory_free};
+        if (device->kind == US_DEVICE_CUDA && device->ordinal < count &&
+            module->device(device->ordinal, &about) == US_NN_OK) {
+            device->has = (struct us_device_memory){about.memory, about.memory_free};
         }
     }
 }

@@ -48,6 +48,7 @@ static void read_plan(struct us_eta *eta, struct us_run *run) {
             continue;
         }
         if (node->run++ == 0) {
+            node->why = entry.why;
             node->extent = us_eta_extent(entry.node, entry.why, &node->further);
         }
         node->maybe += entry.maybe;
@@ -167,9 +168,15 @@ const struct us_eta_plan *us_eta_plan(const struct us_eta *eta) {
     return &eta->plan;
 }
 
-double us_eta_node_seconds(const struct us_eta *eta, const struct us_node *node) {
+struct us_eta_node_plan us_eta_node_plan(const struct us_eta *eta, const struct us_node *node) {
     const struct us_eta_node *of = &eta->nodes[node - eta->graph->nodes];
-    return of->seconds < 0 ? -1 : of->seconds * (double)of->run;
+    return (struct us_eta_node_plan){
+        .total = of->total,
+        .run = of->run,
+        .maybe = of->maybe,
+        .why = of->why ? of->why : "",
+        .seconds = of->seconds < 0 ? -1 : of->seconds * (double)of->run,
+    };
 }
 
 static bool stop_running(struct us_eta *eta, const struct us_event *event) {
@@ -226,6 +233,7 @@ void us_eta_event(struct us_eta *eta, const struct us_event *event, double now) 
     case US_EVENT_PROGRESS:
         note_progress(node, event->fraction, now);
         break;
+    case US_EVENT_REMADE:
     case US_EVENT_WARNING:
         break;
     }

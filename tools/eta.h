@@ -24,8 +24,14 @@ struct us_eta_plan {
     struct us_estimate estimate; /* with those that may run; zeros when nothing runs */
 };
 const struct us_eta_plan *us_eta_plan(const struct us_eta *eta);
-/* Seconds that the node's tasks take one after the other; negative: not known. */
-double us_eta_node_seconds(const struct us_eta *eta, const struct us_node *node);
+/* The same of a node: its tasks of the plan, why the first of them runs, and the seconds that those
+ * which run take one after the other (negative: not known). */
+struct us_eta_node_plan {
+    size_t total, run, maybe;
+    const char *why; /* "" when none runs */
+    double seconds;
+};
+struct us_eta_node_plan us_eta_node_plan(const struct us_eta *eta, const struct us_node *node);
 
 /* While it runs: one event at a time. `now` is of one clock that only goes forward. */
 void us_eta_event(struct us_eta *eta, const struct us_event *event, double now);

@@ -13,6 +13,7 @@ struct us_eta_facts {
 struct us_eta_node {
     const struct us_node *node;
     size_t run, maybe, total;
+    const char *why; /* of the first that runs */
     bool cold;
     double own;     /* sum of the tasks' own last seconds */
     size_t known;   /* of so many tasks */

@@ -26,23 +26,10 @@ static const struct us_dot_mark looks[LOOKS] = {
 };
 
 struct node_state {
-    size_t total, run, maybe;
-    const char *why;
+    struct us_eta_node_plan plan;
     bool failed;
     char note[96];
 };
-
-static void read_plan(const struct us_graph *graph, struct us_run *run, struct node_state *states) {
-    for (size_t i = 0; i < us_run_plan_count(run); i++) {
-        const struct us_plan_entry entry = us_run_plan_entry(run, i);
-        struct node_state *state = &states[entry.node - graph->nodes];
-        state->total++;
-        state->maybe += entry.maybe;
-        if (entry.run && state->run++ == 0) {
-            state->why = entry.why;
-        }
-    }
-}
 
 static void read_failures(const struct us_graph *graph, struct us_store *store,
                           struct node_state *states) {
@@ -64,13 +51,13 @@ static void read_failures(const struct us_graph *graph, struct us_store *store,
 }
 
 static enum look look_of(const struct node_state *state) {
-    if (!state->total) {
+    if (!state->plan.total) {
         return NOT_NEEDED;
     }
-    if (!state->run) {
+    if (!state->plan.run) {
         return CACHED;
     }
-    return state->failed ? FAILED : state->maybe == state->run ? MAY_RUN : RUNS;
+    return state->failed ? FAILED : state->plan.maybe == state->plan.run ? MAY_RUN : RUNS;
 }
 
 static void append_seconds(double seconds, struct us_str *out) {
@@ -82,25 +69,26 @@ static void append_seconds(double seconds, struct us_str *out) {
     }
 }
 
-static void describe(const struct us_node *node, struct node_state *state, double seconds,
+static void describe(const struct us_node *node, struct node_state *state,
                      struct us_dot_mark *mark) {
+    const struct us_eta_node_plan *plan = &state->plan;
     struct us_str note = {0}, tip = {0};
-    const char *verb = state->maybe == state->run ? "may run" : "runs";
+    const char *verb = plan->maybe == plan->run ? "may run" : "runs";
     *mark = looks[look_of(state)];
-    if (state->run && node->type->per_frame) {
-        us_str_printf(&note, "%s %zu of %zu", verb, state->run, state->total);
-    } else if (state->run) {
+    if (plan->run && node->type->per_frame) {
+        us_str_printf(&note, "%s %zu of %zu", verb, plan->run, plan->total);
+    } else if (plan->run) {
         us_str_append(&note, verb);
-    } else if (state->total && node->type->per_frame) {
-        us_str_printf(&note, "%zu cached", state->total);
+    } else if (plan->total && node->type->per_frame) {
+        us_str_printf(&note, "%zu cached", plan->total);
     } else {
-        us_str_append(&note, state->total ? "cached" : "not needed");
+        us_str_append(&note, plan->total ? "cached" : "not needed");
     }
-    append_seconds(state->run ? seconds : 0, &note);
+    append_seconds(plan->run ? plan->seconds : 0, &note);
     us_str_printf(&tip, "%s: %s", node->name, us_str_text(&note));
-    if (state->run && state->why) {
+    if (plan->run) {
         us_str_append(&tip, "\n");
-        us_plain_text(state->why, strlen(state->why), &tip);
+        us_plain_text(plan->why, strlen(plan->why), &tip);
     }
     us_str_append(&tip, state->failed ? "\nfailed in the last run" : "");
     snprintf(state->note, sizeof state->note, "%s", us_str_text(&note));
@@ -109,13 +97,12 @@ static void describe(const struct us_node *node, struct node_state *state, doubl
     us_str_finish(&note);
 }
 
-static char *draw(const struct us_graph *graph, struct us_run *run, const struct us_eta *eta,
+static char *draw(const struct us_graph *graph, const struct us_eta *eta,
                   struct node_state *states) {
     struct us_dot_mark *marks = us_calloc(graph->node_count + 1, sizeof *marks);
-    read_plan(graph, run, states);
     for (size_t i = 0; i < graph->node_count; i++) {
-        const struct us_node *node = &graph->nodes[i];
-        describe(node, &states[i], us_eta_node_seconds(eta, node), &marks[i]);
+        states[i].plan = us_eta_node_plan(eta, &graph->nodes[i]);
+        describe(&graph->nodes[i], &states[i], &marks[i]);
     }
     const struct us_eta_plan *plan = us_eta_plan(eta);
     struct us_str title = {0}, estimate = {0};
@@ -143,7 +130,7 @@ struct us_error *us_graph_states(struct us_session *session, const struct us_arg
     struct us_eta *eta = us_eta_create(session->graph, session->store, run, &options);
     struct node_state *states = us_calloc(session->graph->node_count + 1, sizeof *states);
     read_failures(session->graph, session->store, states);
-    *dot = draw(session->graph, run, eta, states);
+    *dot = draw(session->graph, eta, states);
     us_free(states);
     us_eta_destroy(eta);
     us_run_destroy(run);

@@ -8,7 +8,7 @@ void us_json_show(const struct us_event *event, double left) {
         [US_EVENT_START] = "start",     [US_EVENT_DONE] = "done",
         [US_EVENT_CACHED] = "cached",   [US_EVENT_FAILED] = "failed",
         [US_EVENT_SKIPPED] = "skipped", [US_EVENT_PROGRESS] = "progress",
-        [US_EVENT_WARNING] = "warning",
+        [US_EVENT_REMADE] = "remade",   [US_EVENT_WARNING] = "warning",
     };
     json_t *line = us_json_begin(names[event->kind]);
     if (event->node) {
@@ -19,6 +19,11 @@ void us_json_show(const struct us_event *event, double left) {
             us_json_frame(line, event->per_frame, event->frame);
         }
     }
+    const bool at_work = event->kind == US_EVENT_START || event->kind == US_EVENT_DONE;
+    if (at_work && event->worker >= 0) {
+        us_json_int(line, "worker", event->worker);
+        us_json_text(line, "device", event->device);
+    }
     switch (event->kind) {
     case US_EVENT_START:
         us_json_text(line, "why", event->why);
@@ -26,6 +31,9 @@ void us_json_show(const struct us_event *event, double left) {
     case US_EVENT_DONE:
         us_json_real(line, "seconds", event->seconds);
         us_json_text(line, "status", event->status);
+        break;
+    case US_EVENT_REMADE:
+        us_json_real(line, "seconds", event->seconds);
         break;
     case US_EVENT_FAILED:
         us_json_error(line, event->error);

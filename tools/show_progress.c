@@ -71,11 +71,11 @@ void us_estimate_print(const struct us_eta_plan *plan, struct us_str *out) {
 }
 
 void us_estimate_json(const struct us_eta_plan *plan, json_t *line) {
-    if (plan->estimate.seconds > 0 || (plan->run && !plan->estimate.unknown)) {
+    if (plan->estimate.seconds > 0) {
         us_json_real(line, "estimate_seconds", plan->estimate.seconds);
-    }
-    if (plan->estimate.unknown) {
-        json_object_set_new(line, "at_least", json_true());
+        if (plan->estimate.unknown) {
+            json_object_set_new(line, "at_least", json_true());
+        }
     }
 }
 
@@ -103,13 +103,11 @@ static void tell_plan(struct us_progress *progress, const struct us_eta_plan *pl
     }
 }
 
-void us_progress_plan(struct us_progress *progress, struct us_run *run, struct us_eta *eta) {
-    size_t count = us_run_plan_count(run);
-    for (size_t i = 0; i < count; i++) {
-        struct us_plan_entry entry = us_run_plan_entry(run, i);
-        struct us_node_view *view = &progress->nodes[entry.node - progress->graph->nodes];
-        view->total++;
-        view->to_run += entry.run;
+void us_progress_plan(struct us_progress *progress, struct us_eta *eta) {
+    for (size_t i = 0; i < progress->graph->node_count; i++) {
+        const struct us_eta_node_plan plan = us_eta_node_plan(eta, &progress->graph->nodes[i]);
+        progress->nodes[i].total = plan.total;
+        progress->nodes[i].to_run = plan.run;
     }
     progress->eta = eta;
     tell_plan(progress, us_eta_plan(eta));
@@ -361,6 +359,9 @@ static void print_summary(const struct us_summary *summary, bool json) {
         us_json_int(line, "cached", (int64_t)summary->cached);
         us_json_int(line, "failed", (int64_t)summary->failed);
         us_json_int(line, "skipped", (int64_t)summary->skipped);
+        if (summary->remade) {
+            us_json_int(line, "remade", (int64_t)summary->remade);
+        }
         us_json_real(line, "seconds", summary->seconds);
         us_json_end(line);
         return;
@@ -368,6 +369,9 @@ static void print_summary(const struct us_summary *summary, bool json) {
     printf("ran %zu, cached %zu, failed %zu", summary->ran, summary->cached, summary->failed);
     if (summary->skipped) {
         printf(", skipped %zu", summary->skipped);
+    }
+    if (summary->remade) {
+        printf(", made again %zu that were not stored", summary->remade);
     }
     printf(" in %.1f s\n", summary->seconds);
 }

@@ -19,7 +19,7 @@ void us_progress_destroy(struct us_progress *progress);
 
 /* Counts what there is to do, and tells it with the time it is expected to take. `eta` must outlive
  * the run. */
-void us_progress_plan(struct us_progress *progress, struct us_run *run, struct us_eta *eta);
+void us_progress_plan(struct us_progress *progress, struct us_eta *eta);
 /* For us_run_options.event; `context` is the progress. */
 void us_progress_event(void *context, const struct us_event *event);
 /* An error that does not end the run: prints and frees it. */

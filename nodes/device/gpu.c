@@ -22,7 +22,8 @@ static struct us_error *told(struct us_gpu *gpu, enum us_nn_status status) {
         return NULL;
     }
     gpu->failed = true;
-    return us_fail(US_RETRY, "work on device cuda:%d failed: %s", gpu->device,
+    return us_fail(status == US_NN_NO_MEMORY ? US_DEVICE_FULL : US_RETRY,
+                   "work on device cuda:%d failed: %s", gpu->device,
                    status == US_NN_FAILED ? gpu->api->problem() : us_nn_status_text(status));
 }
 
@@ -70,7 +71,7 @@ struct us_error *us_gpu_run(struct us_task *task,
         error = us_gpu_close(&gpu, error);
         failed = error && (before || worked); /* what shows at the end is the device's too */
     }
-    if (!failed || us_task_device(task) < 0) {
+    if (!failed || us_task_device(task) < 0 || us_error_is(error, US_DEVICE_FULL)) {
         return error;
     }
     us_task_warn(task, "%s; on the processor instead", error->text);
@@ -81,9 +82,9 @@ struct us_error *us_gpu_run(struct us_task *task,
 struct us_error *us_gpu_take(struct us_gpu *gpu, size_t bytes, void **block) {
     *block = gpu->api->take(gpu->frame, bytes);
     gpu->failed = gpu->failed || !*block;
-    return *block
-               ? NULL
-               : us_fail(US_RETRY, "no memory for %zu bytes on device cuda:%d", bytes, gpu->device);
+    return *block ? NULL
+                  : us_fail(US_DEVICE_FULL, "no memory for %zu bytes on device cuda:%d", bytes,
+                            gpu->device);
 }
 
 struct us_error *us_gpu_planes(struct us_gpu *gpu, int32_t width, int32_t height, int count,

@@ -25,7 +25,7 @@ struct us_gpu {
 
 /* Does the work on the task's device, if it has one; where it has none (api is NULL) or the device
  * fails, on the processor, then with a warning. `work` may so be called twice, and must start anew.
- */
+ * A device without memory is US_DEVICE_FULL, which the run answers. */
 struct us_error *us_gpu_run(struct us_task *task,
                             struct us_error *(*work)(struct us_gpu *gpu, void *context),
                             void *context) US_NODISCARD;

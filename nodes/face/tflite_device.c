@@ -143,7 +143,7 @@ static struct us_error *make(const struct us_tflite *model, struct us_gpu *gpu,
     struct us_cuda_net *net = send(model, gpu);
     if (!net) {
         gpu->failed = true;
-        return us_fail(US_RETRY, "no memory for a network on device cuda:%d", gpu->device);
+        return us_fail(US_DEVICE_FULL, "no memory for a network on device cuda:%d", gpu->device);
     }
     struct us_error *error = us_gpu_down(gpu, NULL, 0);
     if (error) {

@@ -51,7 +51,7 @@ static struct us_error *rebuild(struct us_training *t, const struct us_nn_arch *
         us_nn_trainer_destroy(t->trainer);
         t->trainer = NULL;
         t->config.arch = *arch;
-        error = us_nn_error(us_nn_trainer_create(&t->config, &t->trainer), "build the net");
+        error = us_training_built(t, us_nn_trainer_create(&t->config, &t->trainer));
         t->together.trainer = t->trainer;
     }
     if (!error) {

@@ -137,55 +137,106 @@ static struct us_error *make_image(const struct us_image *crop, int size, float 
     return set_plane(*image, "matte.A", size, matte);
 }
 
-/* `memory`: 7 planes, three to read, three to draw, the matte. */
-static struct us_error *draw(struct us_task *task, struct us_prepared_model *model,
-                             const struct us_image *crop, float *memory) {
-    const struct infer_params *p = us_task_params(task);
-    const int size = us_prepared_model_about(model)->arch.resolution;
-    const size_t area = (size_t)size * (size_t)size;
-    float *drawn = memory + 3 * area, *matte = memory + 6 * area;
-    US_TRY(check_identity(us_prepared_model_about(model), p->as));
-    US_TRY(read_faces(crop, size, memory));
-    US_TRY(
-        us_prepared_model_infer(model, (enum us_nn_side)identity_of(p->as), memory, drawn, matte));
-    US_TRY(combine(crop, p->mask, size, matte));
+/* A frame of a batch. */
+struct face {
+    struct us_task *task;
+    const struct us_image *crop;
+    struct us_crop_info info;
+};
+
+enum { MOST = 8 }; /* frames at once */
+
+/* The frame's own part: it fails by itself. */
+static struct us_error *finish_face(const struct face *face, int size, float *planes,
+                                    float *matte) {
+    const struct infer_params *p = us_task_params(face->task);
     struct us_image *image = NULL;
-    struct us_error *error = make_image(crop, size, drawn, matte, &image);
+    struct us_error *error = combine(face->crop, p->mask, size, matte);
+    if (!error) {
+        error = make_image(face->crop, size, planes, matte, &image);
+    }
     if (error) {
         us_image_unref(image);
         return error;
     }
-    us_task_output(task, OUT_IMAGE, us_value_from_image(image));
+    us_task_output(face->task, OUT_IMAGE, us_value_from_image(image));
     return NULL;
 }
 
-static struct us_error *infer_on(struct us_task *task, int device, const struct us_image *crop,
-                                 const struct us_crop_info *info) {
+/* Puts those that the model can work on first; the others have failed. */
+static int read_all(const struct us_swap_model *model, struct face *faces, int count,
+                    float *planes) {
+    const int size = model->arch.resolution;
+    const size_t area = (size_t)size * (size_t)size;
+    int fit = 0;
+    for (int i = 0; i < count; i++) {
+        const struct infer_params *p = us_task_params(faces[i].task);
+        struct us_error *error = check_fit(model, faces[i].crop, &faces[i].info);
+        error = error ? error : check_identity(model, p->as);
+        error = error ? error : read_faces(faces[i].crop, size, planes + 3 * area * (size_t)fit);
+        if (error) {
+            us_task_fail(faces[i].task, error);
+            continue;
+        }
+        const struct face face = faces[i];
+        faces[i] = faces[fit];
+        faces[fit++] = face;
+    }
+    return fit;
+}
+
+/* `memory`: 7 planes a face, three to read, three to draw, the matte. */
+static struct us_error *draw(struct us_prepared_model *model, struct face *faces, int count,
+                             float *memory) {
+    const struct us_swap_model *about = us_prepared_model_about(model);
+    const int size = about->arch.resolution;
+    const size_t area = (size_t)size * (size_t)size;
+    float *drawn = memory + 3 * area * (size_t)count, *mattes = drawn + 3 * area * (size_t)count;
+    const int fit = read_all(about, faces, count, memory);
+    if (fit == 0) {
+        return NULL;
+    }
+    const struct infer_params *p = us_task_params(faces[0].task);
+    US_TRY(us_prepared_model_infer(model, (enum us_nn_side)identity_of(p->as), memory, fit, drawn,
+                                   mattes));
+    for (int i = 0; i < fit; i++) {
+        struct us_error *error =
+            finish_face(&faces[i], size, drawn + 3 * area * (size_t)i, mattes + area * (size_t)i);
+        if (error) {
+            us_task_fail(faces[i].task, error);
+        }
+    }
+    return NULL;
+}
+
+static struct us_error *infer_on(int device, struct face *faces, int count) {
+    struct us_task *task = faces[0].task;
     struct us_value *value;
     struct us_prepared_model *model;
     US_TRY(us_task_input(task, IN_MODEL, 0, &value));
     US_TRY(us_prepared_model_get(value, device, us_task_threads(task), &model));
-    struct us_error *error = check_fit(us_prepared_model_about(model), crop, info);
-    if (!error) {
-        const size_t size = (size_t)us_prepared_model_about(model)->arch.resolution;
-        float *memory = us_try_alloc_pixels(7 * size * size * sizeof *memory);
-        error = memory ? draw(task, model, crop, memory)
-                       : us_fail(US_RETRY, "no memory for a face of %zu px", size);
-        us_free(memory);
-    }
+    const size_t size = (size_t)us_prepared_model_about(model)->arch.resolution;
+    float *memory = us_try_alloc_pixels(7 * size * size * (size_t)count * sizeof *memory);
+    struct us_error *error = memory ? draw(model, faces, count, memory)
+                                    : us_fail(US_FAILED, "no memory for a face of %zu px", size);
+    us_free(memory);
     us_prepared_model_release(model);
     return error;
 }
 
-/* What a device cannot hold or compute the processor does. */
-static struct us_error *infer(struct us_task *task, const struct us_image *crop,
-                              const struct us_crop_info *info) {
+/* What a device cannot compute the processor does; what it cannot hold is the run's to decide. */
+static struct us_error *infer(struct face *faces, int count) {
+    struct us_task *task = faces[0].task;
     const int device = us_task_device(task);
-    struct us_error *error = infer_on(task, 1 + device, crop, info);
+    struct us_error *error = infer_on(1 + device, faces, count);
     if (device < 0 || !error || us_error_is(error, US_CANCELLED)) {
         return error;
     }
-    struct us_error *again = infer_on(task, US_NN_CPU, crop, info);
+    if (us_error_is(error, US_RETRY)) {
+        us_error_free(error);
+        return us_task_device_full(task, 0, 0);
+    }
+    struct us_error *again = infer_on(US_NN_CPU, faces, count);
     if (!again) {
         us_task_warn(task, "%s on device cuda:%d; on the processor instead", error->text, device);
     }
@@ -193,19 +244,50 @@ static struct us_error *infer(struct us_task *task, const struct us_image *crop,
     return again;
 }
 
-static struct us_error *run(struct us_task *task) {
-    struct us_value *faces;
-    struct us_crop_info info;
-    US_TRY(us_task_input(task, IN_FACES, 0, &faces));
-    US_TRY(us_crop_info_read(faces->image, &info));
-    struct us_error *error = NULL;
-    if (info.found) {
-        error = infer(task, faces->image, &info);
-    } else {
-        us_task_output(task, OUT_IMAGE, us_value_ref(faces));
+/* A frame without a face passes; true: there is one to draw. */
+static bool open_face(struct us_task *task, struct face *face) {
+    struct us_value *value;
+    *face = (struct face){.task = task};
+    struct us_error *error = us_task_input(task, IN_FACES, 0, &value);
+    error = error ? error : us_crop_info_read(value->image, &face->info);
+    if (error) {
+        us_task_fail(task, error);
+        return false;
     }
-    us_crop_info_finish(&info);
+    face->crop = value->image;
+    if (!face->info.found) {
+        us_task_output(task, OUT_IMAGE, us_value_ref(value));
+        us_crop_info_finish(&face->info);
+    }
+    return face->info.found;
+}
+
+static bool same_model(const struct us_task *a, const struct us_task *b) {
+    const struct us_digest one = us_task_input_digest(a, IN_MODEL, 0),
+                           other = us_task_input_digest(b, IN_MODEL, 0);
+    return us_digest_equal(&one, &other);
+}
+
+static struct us_error *run_batch(struct us_task **tasks, size_t count) {
+    struct face faces[MOST];
+    int open = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (!same_model(tasks[0], tasks[i])) {
+            return us_fail(US_FAILED, "the frames have different models");
+        }
+    }
+    for (size_t i = 0; i < count; i++) {
+        open += open_face(tasks[i], &faces[open]);
+    }
+    struct us_error *error = open ? infer(faces, open) : NULL;
+    for (int i = 0; i < open; i++) {
+        us_crop_info_finish(&faces[i].info);
+    }
     return error;
+}
+
+static struct us_error *run(struct us_task *task) {
+    return run_batch(&task, 1);
 }
 
 static void describe(const struct us_outlook *outlook, struct us_geometry *made) {
@@ -221,8 +303,10 @@ static struct us_error *memory(const struct us_outlook *outlook, struct us_memor
     if (!model) {
         return NULL;
     }
-    const struct us_nn_model_config config = {
-        .device = device, .arch = model->arch, .batch = 1, .threads = outlook->threads};
+    const struct us_nn_model_config config = {.device = device,
+                                              .arch = model->arch,
+                                              .batch = us_prepared_model_batch(device),
+                                              .threads = outlook->threads};
     if (us_nn_model_memory(&config, &taken)) {
         return NULL; /* the training, or what reads the model, says what is wrong */
     }
@@ -235,12 +319,13 @@ static struct us_error *memory(const struct us_outlook *outlook, struct us_memor
 static void needs(const void *values, struct us_needs *wanted) {
     (void)values;
     wanted->device = US_DEVICE_PREFERRED;
+    wanted->batch = MOST;
 }
 
 const struct us_node_type us_node_infer_swap = {
     .name = "infer_swap",
     .group = "learn",
-    .version = 1,
+    .version = 2,
     .summary = "Draws the other face into a crop.",
     .doc =
         "Runs a model of train_swap on a face crop. The result is a crop again, in the same "
@@ -257,4 +342,5 @@ const struct us_node_type us_node_infer_swap = {
     .describe = describe,
     .memory = memory,
     .run = run,
+    .run_batch = run_batch,
 };

@@ -56,8 +56,10 @@ static void destroy(struct us_prepared_model *model) {
 
 static struct us_error *prepare(const struct us_value *value, struct us_prepared_model *model) {
     US_TRY(us_swap_model_parse(value->bytes, value->size, &model->about));
-    const struct us_nn_model_config config = {
-        .device = model->device, .arch = model->about.arch, .batch = 1, .threads = model->threads};
+    const struct us_nn_model_config config = {.device = model->device,
+                                              .arch = model->about.arch,
+                                              .batch = us_prepared_model_batch(model->device),
+                                              .threads = model->threads};
     US_TRY(us_nn_error(us_nn_model_create(&config, model->about.parameters, &model->net),
                        "build the net"));
     model->bytes = 2 * model->about.parameter_count * sizeof(float);
@@ -105,8 +107,13 @@ const struct us_swap_model *us_prepared_model_about(const struct us_prepared_mod
     return &model->about;
 }
 
+int us_prepared_model_batch(int device) {
+    return device == US_NN_CPU ? 4 : 8;
+}
+
 struct us_error *us_prepared_model_infer(struct us_prepared_model *model, enum us_nn_side decoder,
-                                         const float *face, float *image, float *mask) {
-    return us_nn_error(us_nn_model_infer(model->net, decoder, face, 1, image, mask),
+                                         const float *faces, int count, float *images,
+                                         float *masks) {
+    return us_nn_error(us_nn_model_infer(model->net, decoder, faces, count, images, masks),
                        "draw the face");
 }

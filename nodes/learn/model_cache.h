@@ -17,8 +17,14 @@ void us_prepared_model_release(struct us_prepared_model *model);
 /* What the file says; its weights are not kept. */
 const struct us_swap_model *us_prepared_model_about(const struct us_prepared_model *model);
 
-/* One face: [3][R][R] in and out, mask [R][R]. */
+/* Faces that a net computes at once; fewer take as long. It is the same for every face, since how a
+ * layer adds up depends on it: so a result does not depend on how many frames were at hand.
+ * `device` as above. */
+int us_prepared_model_batch(int device);
+
+/* Faces one after the other: [3][R][R] in and out, masks [R][R]. */
 struct us_error *us_prepared_model_infer(struct us_prepared_model *model, enum us_nn_side decoder,
-                                         const float *face, float *image, float *mask) US_NODISCARD;
+                                         const float *faces, int count, float *images,
+                                         float *masks) US_NODISCARD;
 
 #endif

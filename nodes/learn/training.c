@@ -98,6 +98,18 @@ static struct us_error *configure(struct us_training *t, int ranks) {
     return us_train_config_problem(&t->config);
 }
 
+struct us_error *us_training_built(const struct us_training *t, enum us_nn_status status) {
+    struct us_nn_memory memory;
+    if (status != US_NN_NO_MEMORY || t->config.device == US_NN_CPU) {
+        return us_nn_error(status, "build the net");
+    }
+    const int ranks = t->together.team ? t->together.team->ranks.world : 1;
+    const bool known = us_training_memory(t->params, &t->config, ranks, &memory) == US_NN_OK;
+    const size_t room = us_training_room(t->config.device);
+    return us_task_device_full(t->task, known ? us_nn_memory_sum(&memory) : 0,
+                               room == SIZE_MAX ? 0 : room);
+}
+
 struct us_error *us_training_open(struct us_training *t, struct us_task *task,
                                   struct us_training_ports ports) {
     int ranks;
@@ -109,7 +121,7 @@ struct us_error *us_training_open(struct us_training *t, struct us_task *task,
     us_growth_at(t->params, 0, &t->config.arch);
     US_TRY(us_task_workspace(task, &t->folder));
     US_TRY(us_training_team_open(t));
-    US_TRY(us_nn_error(us_nn_trainer_create(&t->config, &t->trainer), "build the net"));
+    US_TRY(us_training_built(t, us_nn_trainer_create(&t->config, &t->trainer)));
     US_TRY(us_training_team_agree(t));
     US_TRY(us_train_batches_init(&t->batches, t->sides, &t->config));
     return us_nn_error(us_train_batches_keep(&t->batches, t->trainer),

@@ -34,4 +34,9 @@ struct us_error *us_training_restore(struct us_training *training, uint64_t limi
  * when there is none. */
 struct us_error *us_training_parameters(struct us_training *training) US_NODISCARD;
 
+/* How a trainer's creation went, `us_nn_trainer_create(&t->config, ...)`: without memory on a GPU,
+ * what it wanted and what there is. */
+struct us_error *us_training_built(const struct us_training *t,
+                                   enum us_nn_status status) US_NODISCARD;
+
 #endif

@@ -24,17 +24,23 @@ struct us_port {
     bool list; /* takes [a, b, ...] */
 };
 
-/* Devices (GPUs) that a task uses when the run has any; without one it must work on the CPU. */
+/* Devices that a task uses when the run has any: GPUs, or parts of the CPU (--devices cpu:0,cpu:1),
+ * on which it computes as without one. Without a GPU it must work on the CPU. */
 enum us_device_use {
     US_DEVICE_NONE,
-    US_DEVICE_PREFERRED, /* one, for itself while it runs */
+    US_DEVICE_PREFERRED, /* one, or device_count, for itself while it runs */
     US_DEVICE_ALL,       /* all that the run has, at once */
 };
 
 struct us_needs {
     size_t host_bytes; /* at the peak, besides inputs and outputs; 0: small */
-    int threads;       /* CPU slots; 0 means 1; -1 means all there are */
+    int threads; /* CPU slots; 0 means 1; -1 means all there are, or a GPU's share of them; on a
+                    CPU device it gets that device's */
     enum us_device_use device;
+    int device_count;    /* of PREFERRED: so many at once, as far as there are; 0 means 1 */
+    size_t device_bytes; /* on each, at the peak */
+    bool shared;         /* others that say so too may use its device meanwhile, while bytes fit */
+    int batch;           /* most frames that run_batch takes, up to 64; 0: it takes none */
 };
 
 /* Collects the files a task reads besides its inputs; their content digests enter its key. */
@@ -87,6 +93,11 @@ struct us_node_type {
      * note when it cannot be known. An error is one that the task would end with. */
     struct us_error *(*memory)(const struct us_outlook *outlook, struct us_memory *memory);
     struct us_error *(*run)(struct us_task *task);
+    /* Several frames of a per-frame node at once, as many as are ready, up to `needs`'s batch. Each
+     * result must be what `run` would make of it. A frame that fails: us_task_fail, and the others
+     * go on; an error returned says nothing about frames: each is run again by itself, or, when it
+     * is US_DEVICE_FULL, half as many at a time. */
+    struct us_error *(*run_batch)(struct us_task **tasks, size_t count);
 };
 
 #endif

@@ -27,6 +27,8 @@ enum us_event_kind {
     US_EVENT_FAILED, /* `error` */
     US_EVENT_SKIPPED,
     US_EVENT_PROGRESS, /* `fraction`, `status` */
+    US_EVENT_REMADE,   /* a value that was not stored was made again for a task that runs, `seconds`
+                        */
     US_EVENT_WARNING,  /* `status` */
 };
 
@@ -45,13 +47,25 @@ struct us_event {
     size_t running, waiting; /* tasks now */
 };
 
+enum us_device_kind { US_DEVICE_CUDA, US_DEVICE_CPU };
+
+/* Of a run: a GPU, or a part of the CPU with an equal share of the run's threads. */
+struct us_run_device {
+    enum us_device_kind kind;
+    int ordinal;                 /* cuda:0, cpu:1 */
+    size_t budget;               /* bytes that tasks may take of it; 0: what a GPU has free, a CPU
+                                    device's equal share of the run's memory */
+    struct us_device_memory has; /* a GPU's; zeros: not known */
+};
+
 struct us_run_options {
     int threads;         /* CPU slots; 0: what the machine has */
     size_t memory_bytes; /* host memory for tasks and values; 0: three quarters of the machine's */
-    const int *devices;  /* ordinals of CUDA devices for tasks that use one; NULL: none */
+    const struct us_run_device *devices; /* for tasks that use one, at most 64; borrowed */
     size_t device_count;
-    const struct us_device_memory *device_memory; /* one a device; NULL: not known */
     bool devices_later; /* us_run_use_devices will tell: what only they decide is not planned */
+    double read_rate; /* bytes a second at which results come back from the cache, for what is worth
+                         storing; 0: 500 million */
     bool keep_going;
     const char *const *targets; /* node names instead of the graph's outputs; NULL: outputs */
     size_t target_count;
@@ -63,6 +77,7 @@ struct us_run_options {
 
 struct us_summary {
     size_t ran, cached, failed, skipped, cancelled;
+    size_t remade; /* times that values which were not stored were made again; not in `ran` */
     double seconds;
     int status; /* exit status: 0, 1, 3, 75, 78, 130 */
 };
@@ -116,9 +131,8 @@ struct us_memory_use {
 
 /* True when a task that will run takes enough memory to be asked about it. */
 bool us_run_takes_memory(const struct us_run *run);
-/* Devices after all, before us_run_memory; arrays are borrowed. */
-void us_run_use_devices(struct us_run *run, const int *devices,
-                        const struct us_device_memory *memory, size_t count);
+/* Devices after all, before us_run_memory; borrowed. */
+void us_run_use_devices(struct us_run *run, const struct us_run_device *devices, size_t count);
 /* What the nodes that will run take, in order; valid until the run is destroyed. */
 size_t us_run_memory(struct us_run *run, const struct us_memory_use **uses);
 /* Why nothing may run: what a node takes for certain does not fit, or the node could not work. */

@@ -51,14 +51,22 @@ void us_task_status(struct us_task *task, const char *format, ...)
 void us_task_warn(struct us_task *task, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
+/* In a batch: this frame has failed; takes over the error. */
+void us_task_fail(struct us_task *task, struct us_error *error);
+
 /* CPU slots granted. */
 int us_task_threads(const struct us_task *task);
 
-/* The CUDA device granted (its ordinal; the first one of several), or -1: compute on the CPU. A
- * node asks for one in its type's `needs`. */
+/* The CUDA device granted (its ordinal; the first one of several), or -1: compute on the CPU, with
+ * us_task_threads. A node asks for one in its type's `needs`. */
 int us_task_device(const struct us_task *task);
-/* All devices granted: their count, and their ordinals, valid while the task runs. */
+/* All CUDA devices granted: their count, and their ordinals, valid while the task runs. */
 size_t us_task_devices(const struct us_task *task, const int **ordinals);
+/* The error of a device without memory for `wanted` bytes of which `free` are there (0: not known).
+ * The run answers it: with fewer frames at a time, the device for the task alone, another device,
+ * and at last the CPU, unless results depend on the kind of device (volatile_result). */
+struct us_error *us_task_device_full(const struct us_task *task, size_t wanted,
+                                     size_t free) US_NODISCARD;
 
 /* A folder that outlives the task: the same for all tasks with this one's key but for US_EXTENDING
  * parameters. Made on the first call; the path is valid while the task runs. Long tasks keep

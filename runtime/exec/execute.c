@@ -3,7 +3,7 @@
 #include <unistd.h>
 
 #include "runtime/base/mem.h"
-#include "runtime/exec/run_internal.h"
+#include "runtime/exec/schedule_internal.h"
 
 double now_seconds(void) {
     struct timespec now;
@@ -11,177 +11,63 @@ double now_seconds(void) {
     return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
 }
 
-static struct us_error *task_open(struct us_run *run, struct task *task, const struct grant *grant,
-                                  struct us_task *open) {
-    const struct us_node *node = task_node(run, task);
-    const struct us_node_type *type = node->type;
-    *open = (struct us_task){.run = run, .task = task, .node = node, .grant = *grant};
-    struct us_arena *arena = &open->arena;
-    open->params = us_arena_alloc(arena, type->params_size + 1);
-    if (type->params_size) {
-        us_node_params_at(node, task->frame, open->params);
-    }
-    size_t ports = (size_t)us_port_count(type->inputs);
-    open->inputs = us_arena_alloc(arena, (ports + 1) * sizeof *open->inputs);
-    open->input_counts = us_arena_alloc(arena, (ports + 1) * sizeof *open->input_counts);
-    open->loaded = us_arena_alloc(arena, (ports + 1) * sizeof *open->loaded);
-    for (size_t p = 0; p < ports; p++) {
-        open->inputs[p] = task_inputs(run, task, (int)p, arena, &open->input_counts[p]);
-        open->loaded[p] = us_arena_alloc(arena, (open->input_counts[p] + 1) * sizeof(void *));
-    }
-    open->outputs =
-        us_arena_alloc(arena, (size_t)us_port_count(type->outputs) * sizeof *open->outputs);
-    open->sources.arena = arena;
-    struct us_str fields = {0};
-    struct us_error *error = action_fields(run, task, true, &fields);
-    open->workspace_key = key_of("understudy workspace 1", &fields);
-    us_str_finish(&fields);
-    if (!error && type->sources) {
-        error = type->sources(open->params, task->frame, &open->sources);
-    }
-    open->destination = type->writes ? type->destination(open->params, task->frame) : NULL;
-    return error;
+void send_event_at(struct us_run *run, const struct task *task, const struct grant *grant,
+                   struct us_event *event) {
+    event->worker = grant->worker;
+    event->device = grant->device[0] ? grant->device : NULL;
+    event->running = atomic_load_explicit(&run->running, memory_order_relaxed);
+    event->waiting = atomic_load_explicit(&run->unfinished, memory_order_relaxed) - event->running;
+    send_event(run, task, event);
 }
 
-static void task_close(struct us_task *open) {
-    const struct us_node_type *type = open->node->type;
-    for (int p = 0; p < us_port_count(type->inputs); p++) {
-        for (size_t i = 0; i < open->input_counts[p]; i++) {
-            us_value_unref(open->loaded[p][i]);
-        }
-    }
-    for (int p = 0; p < us_port_count(type->outputs); p++) {
-        us_value_unref(open->outputs[p]);
-    }
-    us_free(open->destination);
-    us_free(open->workspace);
-    us_arena_finish(&open->arena);
-}
-
-static struct us_error *run_node(struct us_task *open) {
-    const struct us_node_type *type = open->node->type;
-    US_TRY(us_task_progress(open, -1));
-    US_TRY(type->run(open));
-    for (int p = 0; p < us_port_count(type->outputs); p++) {
-        if (!open->outputs[p]) {
-            US_BUG("%s made no output '%s'", type->name, type->outputs[p].name);
-        }
-    }
-    return NULL;
-}
-
-static struct us_error *put_value(struct us_run *run, struct us_value *value) {
+static struct us_error *put_value(struct us_run *run, struct us_value *value, uint64_t *stored) {
     struct us_store *store = run->store;
+    if (value->data != US_IMAGE) {
+        *stored = value->size;
+        return store->ops->has_object(store, &value->digest)
+                   ? NULL
+                   : store->ops->put_object(store, &value->digest, value->bytes, value->size);
+    }
+    *stored = us_value_bytes(value);
     if (store->ops->has_object(store, &value->digest)) {
         return NULL;
-    }
-    if (value->data != US_IMAGE) {
-        return store->ops->put_object(store, &value->digest, value->bytes, value->size);
     }
     uint8_t *bytes;
     size_t size;
     US_TRY(run->graph->registry->codec->encode(value->image, &bytes, &size));
+    *stored = size;
     struct us_error *error = store->ops->put_object(store, &value->digest, bytes, size);
     us_free(bytes);
     return error;
 }
 
-static struct us_error *store_values(struct us_task *open) {
-    const struct us_node_type *type = open->node->type;
-    for (int p = 0; p < us_port_count(type->outputs); p++) {
-        if (task_is_stored(open->run, open->task)) {
-            US_TRY(put_value(open->run, open->outputs[p]));
-        }
-        keep_value(open->run, open->task, (uint32_t)p, open->outputs[p]);
+struct us_error *store_values(struct us_run *run, const struct task *task,
+                              struct us_value *const *values, uint64_t *sizes) {
+    const int outputs = us_port_count(task_node(run, task)->type->outputs);
+    uint64_t size;
+    for (int p = 0; p < outputs && !task->unstored && task_is_stored(run, task); p++) {
+        US_TRY(put_value(run, values[p], sizes ? &sizes[p] : &size));
     }
     return NULL;
-}
-
-static bool digests_known(struct us_run *run, const struct task *task) {
-    pthread_mutex_lock(&run->lock);
-    bool known = task->digests != NULL;
-    pthread_mutex_unlock(&run->lock);
-    return known;
-}
-
-static void learn_digests(struct us_run *run, struct task *task, const struct us_digest *digests) {
-    pthread_mutex_lock(&run->lock);
-    if (!task->digests) {
-        set_digests(run, task, digests);
-    }
-    pthread_mutex_unlock(&run->lock);
-}
-
-/* The plan ends at what it finds: what lies above was never looked up, until a result between turns
- * out to be damaged. Without a record it runs, too. */
-static void learn_input(struct us_run *run, struct task *task, void *context) {
-    struct us_error **error = context;
-    if (*error || digests_known(run, task)) {
-        return;
-    }
-    struct record record;
-    bool found;
-    size_t outputs = (size_t)us_port_count(task_node(run, task)->type->outputs);
-    *error = load_record(run, &task->plan_key, outputs, &record, &found);
-    if (!*error && found) {
-        *error = witnesses_stand(run, &record, &found);
-    }
-    if (*error) {
-        return;
-    }
-    if (found) {
-        learn_digests(run, task, record.outputs);
-        return;
-    }
-    struct us_value *value;
-    *error = load_value(run, task, 0, &value);
-    if (!*error) {
-        us_value_unref(value);
-    }
-}
-
-/* What came out is what the task's record said, or, where there was none, is learnt now. */
-static struct us_error *settle_digests(const struct us_task *open) {
-    struct us_digest digests[MAX_OUTPUTS];
-    const struct us_port *ports = open->node->type->outputs;
-    const struct us_digest *before = open->task->digests;
-    for (int p = 0; p < us_port_count(ports); p++) {
-        digests[p] = open->outputs[p]->digest;
-        if (before && !us_digest_equal(&digests[p], &before[p])) {
-            return us_error_hint(
-                us_fail(US_FAILED, "its '%s' came out different than before", ports[p].name),
-                "was a source file changed while this ran? run again");
-        }
-    }
-    if (!before) {
-        learn_digests(open->run, open->task, digests);
-    }
-    return NULL;
-}
-
-struct us_error *remake_values(struct us_run *run, struct task *task) {
-    struct us_task open;
-    const struct grant alone = {.threads = 1};
-    struct us_error *error = NULL;
-    each_input(run, task, learn_input, &error);
-    US_TRY(error);
-    error = task_open(run, task, &alone, &open);
-    if (!error) {
-        error = run_node(&open);
-    }
-    if (!error) {
-        error = settle_digests(&open);
-    }
-    if (!error) {
-        error = store_values(&open);
-    }
-    task_close(&open);
-    return error;
 }
 
 struct keys {
     struct us_str plan, action;
     struct us_digest action_key;
+};
+
+/* A task on its way through here. */
+struct job {
+    struct us_run *run;
+    struct task *task;
+    struct keys keys;
+    struct record record;
+    bool taken; /* the lease */
+    bool found; /* its result was there after all */
+    bool open;  /* what follows is in use */
+    struct us_task at;
+    double seconds;
+    struct us_error *error;
 };
 
 static void keys_finish(struct keys *keys) {
@@ -205,7 +91,8 @@ static struct us_error *make_keys(struct us_run *run, struct task *task, struct 
 
 static bool objects_stand(struct us_run *run, const struct task *task,
                           const struct record *record) {
-    for (size_t i = 0; i < record->output_count && task_is_stored(run, task); i++) {
+    for (size_t i = 0; i < record->output_count && !record->unstored && task_is_stored(run, task);
+         i++) {
         if (!run->store->ops->has_object(run->store, &record->outputs[i])) {
             return false;
         }
@@ -239,7 +126,8 @@ static struct us_error *publish(struct us_run *run, struct task *task, const str
     record->witness_count = 0;
     US_TRY(publish_action(run, task, keys, record));
     set_digests(run, task, record->outputs);
-    collect_witnesses(run, task, record);
+    task->unstored = record->unstored;
+    collect_witnesses(run, task, &keys->action_key, record);
     US_TRY(store_record(run, task, &task->plan_key, record, &keys->plan, &won));
     if (!won) {
         US_TRY(run->store->ops->drop_record(run->store, &task->plan_key));
@@ -252,17 +140,16 @@ static struct us_error *publish(struct us_run *run, struct task *task, const str
 static struct us_error *find_result(struct us_run *run, struct task *task, const struct keys *keys,
                                     struct record *record, bool *found) {
     size_t outputs = (size_t)us_port_count(task_node(run, task)->type->outputs);
-    *found = false;
-    if (task->forced) {
-        return NULL;
-    }
     US_TRY(load_record(run, &keys->action_key, outputs, record, found));
+    /* Of what is made anew somebody else may have been the first. */
+    *found = *found && !(task->forced && is_lost(run, &record->outputs[0]));
     if (!*found) {
         return NULL;
     }
     set_digests(run, task, record->outputs);
-    /* Nobody may want to read what the plan was not sure about: when its bytes are lost, that is seen
-     * to by the first who does (load_value). */
+    task->unstored = record->unstored;
+    /* Nobody may want to read what the plan was not sure about: when its bytes are lost, that is
+     * seen to by the first who does (load_value). */
     *found = task->maybe || objects_stand(run, task, record);
     if (*found && task_node(run, task)->type->writes) {
         char *path = task_destination(run, task);
@@ -275,48 +162,221 @@ static struct us_error *find_result(struct us_run *run, struct task *task, const
     return NULL;
 }
 
-static struct us_error *run_and_store(struct us_run *run, struct task *task,
-                                      const struct grant *grant, const struct keys *keys,
-                                      struct record *record, char *status) {
-    struct us_task open;
-    double start = now_seconds();
-    struct us_error *error = task_open(run, task, grant, &open);
-    if (!error) {
-        error = run_node(&open);
+/* The result, or the lease to make it; neither: somebody else is at it. */
+static struct us_error *find_or_take(struct job *job) {
+    struct us_store *store = job->run->store;
+    US_TRY(find_result(job->run, job->task, &job->keys, &job->record, &job->found));
+    if (job->found) {
+        return NULL;
     }
-    if (!error && task->forced) {
-        error = run->store->ops->drop_record(run->store, &keys->action_key);
-    }
-    if (!error) {
-        error = store_values(&open);
-    }
-    record->output_count = (size_t)us_port_count(open.node->type->outputs);
-    for (size_t p = 0; !error && p < record->output_count; p++) {
-        record->outputs[p] = open.outputs[p]->digest;
-    }
-    record->seconds = now_seconds() - start;
-    memcpy(status, open.status, sizeof open.status);
-    task_close(&open);
-    return error ? error : publish(run, task, keys, record);
+    US_TRY(store->ops->lease(store, &job->keys.action_key, &job->taken));
+    /* Between look-up and lease somebody may have finished. */
+    return job->taken ? find_result(job->run, job->task, &job->keys, &job->record, &job->found)
+                      : NULL;
 }
 
-/* Waits until this process holds the lease on the key, or the result is there. */
-static struct us_error *take_lease(struct us_run *run, struct task *task, const struct keys *keys,
-                                   struct record *record, bool *taken, bool *found) {
-    for (useconds_t pause = 5000;; pause = pause < 200000 ? 2 * pause : pause) {
-        US_TRY(find_result(run, task, keys, record, found));
-        if (*found) {
-            return NULL;
-        }
-        US_TRY(run->store->ops->lease(run->store, &keys->action_key, taken));
-        if (*taken) {
-            return NULL;
-        }
-        if (atomic_load(&run->stopping) || atomic_load(&run->cancelled)) {
-            return us_fail(US_CANCELLED, "stopped on request");
+static void job_start(struct us_run *run, struct task *task, struct job *job) {
+    *job = (struct job){.run = run, .task = task};
+    job->error = make_keys(run, task, &job->keys);
+    job->error = job->error ? job->error : find_or_take(job);
+}
+
+/* Whoever waits for another process holds no lease, so that none waits for one that waits. */
+static void job_wait(struct job *job) {
+    for (useconds_t pause = 5000; !job->error && !job->found && !job->taken;
+         pause = pause < 200000 ? 2 * pause : pause) {
+        if (is_stopped(job->run)) {
+            job->error = us_fail(US_CANCELLED, "stopped on request");
+            return;
         }
         usleep(pause);
+        job->error = find_or_take(job);
     }
+}
+
+static void job_open(struct job *job, const struct grant *grant) {
+    struct us_event event = {.kind = US_EVENT_START, .why = job->task->why};
+    send_event_at(job->run, job->task, grant, &event);
+    job->open = true;
+    job->error = task_open(job->run, job->task, grant, &job->at);
+}
+
+static void run_alone(struct job *job) {
+    const double begun = now_seconds();
+    job->error = run_node(&job->at);
+    job->seconds += now_seconds() - begun;
+}
+
+static struct us_error *call_batch(struct job **jobs, size_t count) {
+    struct us_task *tasks[BATCH_MOST];
+    for (size_t i = 0; i < count; i++) {
+        tasks[i] = &jobs[i]->at;
+    }
+    US_TRY(us_task_progress(tasks[0], -1));
+    return jobs[0]->at.node->type->run_batch(tasks, count);
+}
+
+static void run_batch(struct job **jobs, size_t count);
+
+/* The batch as such went wrong: smaller, or each by itself. */
+static void run_parts(struct job **jobs, size_t count, struct us_error *error) {
+    const bool full = us_error_is(error, US_DEVICE_FULL);
+    const bool over = us_error_is(error, US_CANCELLED);
+    const size_t part = full ? (count + 1) / 2 : 1;
+    us_error_free(error);
+    for (size_t i = 0; i < count; i++) {
+        task_clear(&jobs[i]->at);
+        if (over) {
+            jobs[i]->error = us_fail(US_CANCELLED, "stopped on request");
+        }
+    }
+    for (size_t i = 0; i < count && !over; i += part) {
+        run_batch(jobs + i, count - i < part ? count - i : part);
+    }
+}
+
+static void run_batch(struct job **jobs, size_t count) {
+    if (count == 1) {
+        run_alone(jobs[0]);
+        return;
+    }
+    const double begun = now_seconds();
+    struct us_error *error = call_batch(jobs, count);
+    const double each = (now_seconds() - begun) / (double)count;
+    for (size_t i = 0; i < count; i++) {
+        jobs[i]->seconds += each;
+    }
+    if (error) {
+        run_parts(jobs, count, error);
+        return;
+    }
+    for (size_t i = 0; i < count; i++) {
+        jobs[i]->error = jobs[i]->at.failed;
+        jobs[i]->at.failed = NULL;
+        if (!jobs[i]->error) {
+            check_outputs(&jobs[i]->at);
+        }
+    }
+}
+
+/* Stores and publishes what the node made. */
+static struct us_error *job_publish(struct job *job) {
+    struct us_run *run = job->run;
+    struct us_task *at = &job->at;
+    struct record *record = &job->record;
+    if (job->task->forced) {
+        US_TRY(run->store->ops->drop_record(run->store, &job->keys.action_key));
+    }
+    memset(record, 0, sizeof *record);
+    record->remake_seconds = remake_cost(run, job->task, job->seconds);
+    record->unstored = task_is_stored(run, job->task) &&
+                       !is_worth_storing(run, job->task, at->outputs, record->remake_seconds);
+    job->task->unstored = record->unstored;
+    const double begun = now_seconds();
+    US_TRY(store_values(run, job->task, at->outputs, record->sizes));
+    job->seconds += now_seconds() - begun;
+    keep_values(run, job->task, at->outputs, record->remake_seconds);
+    job->record.output_count = (size_t)us_port_count(at->node->type->outputs);
+    for (size_t p = 0; p < job->record.output_count; p++) {
+        job->record.outputs[p] = at->outputs[p]->digest;
+    }
+    job->record.seconds = job->seconds;
+    return publish(run, job->task, &job->keys, &job->record);
+}
+
+/* The end of a job, however it went. */
+static struct outcome job_end(struct job *job, const struct grant *grant) {
+    struct us_run *run = job->run;
+    char status[sizeof job->at.status];
+    status[0] = '\0';
+    if (!job->error && job->found) {
+        job->error = publish(run, job->task, &job->keys, &job->record);
+    } else if (!job->error) {
+        job->error = job_publish(job);
+    }
+    if (job->open) {
+        memcpy(status, job->at.status, sizeof status);
+        task_close(&job->at);
+    }
+    if (job->taken) {
+        run->store->ops->release(run->store, &job->keys.action_key);
+    }
+    keys_finish(&job->keys);
+    if (job->error) {
+        return (struct outcome){.error = task_error(run, job->task, job->error)};
+    }
+    struct us_event event = {.kind = job->found ? US_EVENT_CACHED : US_EVENT_DONE,
+                             .seconds = job->record.seconds,
+                             .status = status[0] ? status : NULL};
+    send_event_at(run, job->task, grant, &event);
+    return (struct outcome){.cached = job->found};
+}
+
+static void execute_one(struct us_run *run, struct task *task, const struct grant *grant,
+                        struct outcome *outcome) {
+    struct job job;
+    job_start(run, task, &job);
+    job_wait(&job);
+    if (!job.error && !job.found) {
+        job_open(&job, grant);
+    }
+    if (!job.error && job.open) {
+        run_alone(&job);
+    }
+    *outcome = job_end(&job, grant);
+}
+
+/* What another process is at goes last, one by one. */
+static void execute_batch(struct us_run *run, struct task **tasks, size_t count,
+                          const struct grant *grant, struct outcome *outcomes) {
+    struct job *jobs = us_calloc(count, sizeof *jobs), *opened[BATCH_MOST];
+    struct grant shared = *grant;
+    shared.scratch = NULL;
+    size_t open = 0;
+    for (size_t i = 0; i < count; i++) {
+        job_start(run, tasks[i], &jobs[i]);
+        if (!jobs[i].error && jobs[i].taken && !jobs[i].found) {
+            job_open(&jobs[i], &shared);
+        }
+        if (!jobs[i].error && jobs[i].open) {
+            opened[open++] = &jobs[i];
+        }
+    }
+    if (open) {
+        run_batch(opened, open);
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (jobs[i].error || jobs[i].open || jobs[i].found) {
+            outcomes[i] = job_end(&jobs[i], &shared);
+        }
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (!(jobs[i].error || jobs[i].open || jobs[i].found)) {
+            keys_finish(&jobs[i].keys);
+            execute_one(run, tasks[i], grant, &outcomes[i]);
+        }
+    }
+    us_free(jobs);
+}
+
+void execute_tasks(struct us_run *run, struct task **tasks, size_t count, const struct grant *grant,
+                   struct outcome *outcomes) {
+    if (count == 1) {
+        execute_one(run, tasks[0], grant, &outcomes[0]);
+    } else {
+        execute_batch(run, tasks, count, grant, outcomes);
+    }
+}
+
+void drop_records(struct us_run *run, struct task *task) {
+    struct keys keys;
+    struct us_error *error = make_keys(run, task, &keys);
+    if (!error) {
+        error = run->store->ops->drop_record(run->store, &keys.action_key);
+    }
+    us_error_free(error);
+    us_error_free(run->store->ops->drop_record(run->store, &task->plan_key));
+    keys_finish(&keys);
 }
 
 struct us_error *alias_task(struct us_run *run, struct task *task) {
@@ -332,42 +392,4 @@ struct us_error *alias_task(struct us_run *run, struct task *task) {
     }
     keys_finish(&keys);
     return error;
-}
-
-struct us_error *execute_task(struct us_run *run, struct task *task, const struct grant *grant,
-                              bool *cached, double *seconds) {
-    struct keys keys;
-    struct record record = {0};
-    bool taken = false, found = false;
-    char status[sizeof((struct us_task *)NULL)->status] = "";
-    *cached = false;
-    struct us_error *error = make_keys(run, task, &keys);
-    if (!error) {
-        error = take_lease(run, task, &keys, &record, &taken, &found);
-    }
-    if (!error && taken) {
-        /* Between look-up and lease somebody may have finished. */
-        error = find_result(run, task, &keys, &record, &found);
-    }
-    if (!error && found) {
-        *cached = true;
-        error = publish(run, task, &keys, &record);
-    } else if (!error) {
-        struct us_event event = {.kind = US_EVENT_START, .why = task->why};
-        send_event(run, task, &event);
-        error = run_and_store(run, task, grant, &keys, &record, status);
-    }
-    if (taken) {
-        run->store->ops->release(run->store, &keys.action_key);
-    }
-    keys_finish(&keys);
-    *seconds = record.seconds;
-    if (error) {
-        return task_error(run, task, error);
-    }
-    struct us_event event = {.kind = *cached ? US_EVENT_CACHED : US_EVENT_DONE,
-                             .seconds = record.seconds,
-                             .status = status[0] ? status : NULL};
-    send_event(run, task, &event);
-    return NULL;
 }

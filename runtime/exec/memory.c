@@ -72,25 +72,37 @@ static void describe_node(struct us_run *run, struct node_view *views, uint32_t 
     }
 }
 
-/* Of several devices a task may be given the one with the least memory. */
-static size_t smallest_device(const struct us_run_options *options) {
-    size_t smallest = 0;
-    for (size_t i = 1; options->device_memory && i < options->device_count; i++) {
-        const struct us_device_memory *memory = options->device_memory;
-        smallest = memory[i].free < memory[smallest].free ? i : smallest;
+/* What a task may take of a GPU; zeros: not known. */
+static struct us_device_memory room_of(const struct us_run_device *device) {
+    struct us_device_memory has = device->has;
+    if (device->budget && (!has.total || device->budget < has.free)) {
+        has.free = device->budget;
+        has.total = has.total ? has.total : device->budget;
     }
-    return smallest;
+    return has;
 }
 
-static void give_devices(const struct us_run *run, enum us_device_use use,
-                         struct us_outlook *outlook) {
+/* GPUs only: with a part of the CPU a task computes as without a device. Of several it may be given
+ * the one with the least memory. */
+static void give_devices(struct us_run *run, enum us_device_use use, struct us_outlook *outlook) {
     const struct us_run_options *options = &run->options;
-    const size_t first = use == US_DEVICE_PREFERRED ? smallest_device(options) : 0;
-    if (use != US_DEVICE_NONE) {
-        outlook->device_count = use == US_DEVICE_PREFERRED ? 1 : options->device_count;
-        outlook->devices = options->devices + first;
-        outlook->device_memory = options->device_memory ? options->device_memory + first : NULL;
+    int *ordinals = us_arena_alloc(&run->arena, (options->device_count + 1) * sizeof *ordinals);
+    struct us_device_memory *memory =
+        us_arena_alloc(&run->arena, (options->device_count + 1) * sizeof *memory);
+    size_t count = 0, smallest = 0;
+    for (size_t i = 0; i < options->device_count && use != US_DEVICE_NONE; i++) {
+        const struct us_run_device *device = &options->devices[i];
+        if (device->kind == US_DEVICE_CUDA) {
+            ordinals[count] = device->ordinal;
+            memory[count] = room_of(device);
+            smallest = memory[count].free < memory[smallest].free ? count : smallest;
+            count++;
+        }
     }
+    const bool one = use == US_DEVICE_PREFERRED && count;
+    outlook->devices = ordinals + (one ? smallest : 0);
+    outlook->device_memory = memory + (one ? smallest : 0);
+    outlook->device_count = one ? 1 : count;
 }
 
 static struct us_device_memory memory_of(const struct us_run *run, int place) {
@@ -99,9 +111,9 @@ static struct us_device_memory memory_of(const struct us_run *run, int place) {
         const size_t all = us_machine_memory(), most = options->memory_bytes;
         return (struct us_device_memory){all, most && most < all ? most : all};
     }
-    for (size_t i = 0; options->device_memory && i < options->device_count; i++) {
-        if (options->devices[i] == place) {
-            return options->device_memory[i];
+    for (size_t i = 0; i < options->device_count; i++) {
+        if (options->devices[i].kind == US_DEVICE_CUDA && options->devices[i].ordinal == place) {
+            return room_of(&options->devices[i]);
         }
     }
     return (struct us_device_memory){0};
@@ -158,7 +170,13 @@ static void note_place(struct us_run *run, const struct us_node *node, const str
 /* A use for each place, those that nodes name first first; for a mere note one without bytes. */
 static void note_uses(struct us_run *run, const struct us_node *node, const struct node_view *view,
                       const struct us_memory *memory) {
-    run->nodes[node - run->graph->nodes].host_bytes = us_memory_sum(memory, US_HOST_MEMORY);
+    struct node_tasks *tasks = &run->nodes[node - run->graph->nodes];
+    tasks->host_bytes = us_memory_sum(memory, US_HOST_MEMORY);
+    for (size_t i = 0; i < memory->count; i++) {
+        const int place = memory->parts[i].place;
+        const size_t bytes = place == US_HOST_MEMORY ? 0 : us_memory_sum(memory, place);
+        tasks->device_bytes = bytes > tasks->device_bytes ? bytes : tasks->device_bytes;
+    }
     for (size_t i = 0; i < memory->count; i++) {
         bool seen = false;
         for (size_t k = 0; k < i; k++) {
@@ -234,10 +252,8 @@ bool us_run_takes_memory(const struct us_run *run) {
     return false;
 }
 
-void us_run_use_devices(struct us_run *run, const int *devices,
-                        const struct us_device_memory *memory, size_t count) {
+void us_run_use_devices(struct us_run *run, const struct us_run_device *devices, size_t count) {
     run->options.devices = devices;
-    run->options.device_memory = memory;
     run->options.device_count = count;
     run->options.devices_later = false;
 }
@@ -297,7 +313,8 @@ void warn_of_memory(struct us_run *run) {
             struct us_str text = {0};
             us_str_printf(&text, "%s; it is refused if what is above it really changes",
                           error->text);
-            struct us_event event = {.kind = US_EVENT_WARNING, .status = us_str_text(&text)};
+            struct us_event event = {
+                .kind = US_EVENT_WARNING, .worker = -1, .status = us_str_text(&text)};
             send_event(run, NULL, &event);
             us_str_finish(&text);
             us_error_free(error);

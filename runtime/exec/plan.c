@@ -161,13 +161,19 @@ static bool objects_there(struct us_run *run, const struct task *task) {
     return true;
 }
 
-static bool forced_witness(const struct us_run *run, const struct record *record) {
-    for (size_t w = 0; w < record->witness_count && run->forced_count; w++) {
-        for (size_t i = 0; i < run->plan_count; i++) {
-            const struct task *task = &run->tasks[run->plan[i]];
-            if (task->forced && us_digest_equal(&task->plan_key, &record->witnesses[w].plan_key)) {
-                return true;
-            }
+bool is_lost(const struct us_run *run, const struct us_digest *digest) {
+    for (size_t i = 0; i < run->lost_count; i++) {
+        if (us_digest_equal(&run->lost[i], digest)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool lost_witness(const struct us_run *run, const struct record *record) {
+    for (size_t i = 0; i < record->witness_count; i++) {
+        if (is_lost(run, &record->witnesses[i].digest)) {
+            return true;
         }
     }
     return false;
@@ -183,7 +189,7 @@ static struct us_error *find_by_plan_key(struct us_run *run, struct task *task, 
     US_TRY(load_record(run, &task->plan_key, outputs, &record, found));
     if (*found && record.witness_count) {
         US_TRY(witnesses_stand(run, &record, found));
-        *found = *found && !forced_witness(run, &record);
+        *found = *found && !lost_witness(run, &record);
     }
     if (*found) {
         set_digests(run, task, record.outputs);
@@ -206,6 +212,9 @@ static struct us_error *find_by_action_key(struct us_run *run, struct task *task
         error = load_record(run, &key, outputs, &record, found);
     }
     us_str_finish(&fields);
+    /* Of two nodes with the same training, one may have been found without its bytes. */
+    *found = *found &&
+             !(task_node(run, task)->type->volatile_result && is_lost(run, &record.outputs[0]));
     if (!error && *found) {
         set_digests(run, task, record.outputs);
         task->unstored = record.unstored;
@@ -298,7 +307,8 @@ static void feed(struct us_run *run, struct task *task, void *context) {
     }
     if (task_node(run, task)->type->volatile_result) {
         task->forced = true;
-        run->forced_count++;
+        us_grow(&run->lost, &run->lost_capacity, run->lost_count, sizeof *run->lost);
+        run->lost[run->lost_count++] = task->digests[0];
     }
     decide_run(task, "its result is no longer in the cache");
 }
@@ -341,7 +351,7 @@ static struct us_error *resolve_all(struct us_run *run) {
 /* A volatile result that must be made anew changes what is found below it: all is decided again. */
 static bool forget_forced(struct us_run *run) {
     bool again = false;
-    for (size_t i = 0; i < run->plan_count && run->forced_count; i++) {
+    for (size_t i = 0; i < run->plan_count && run->lost_count; i++) {
         const struct task *task = &run->tasks[run->plan[i]];
         again |= task->forced && task->digests;
     }

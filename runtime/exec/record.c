@@ -186,20 +186,16 @@ static void add_witness(struct record *record, const struct witness *witness) {
     record->witnesses[record->witness_count++] = *witness;
 }
 
-/* Where the plan's walk ended at an input's record, nothing is known of what is above it but by
- * that record. */
+/* The record under an input's plan key says it all; where the plan's walk ended there, nothing else
+ * is known of what is above it. */
 static void add_witnesses(struct us_run *run, struct task *task, void *context) {
     struct record *record = context, above;
     bool found = false;
     if (!run->nodes[task->node].volatile_above) {
         return;
     }
-    const struct us_node_type *type = task_node(run, task)->type;
-    if (type->volatile_result && task->digests) {
-        add_witness(record, &(struct witness){task->plan_key, task->digests[0]});
-    }
-    us_error_free(
-        load_record(run, &task->plan_key, (size_t)us_port_count(type->outputs), &above, &found));
+    const size_t outputs = (size_t)us_port_count(task_node(run, task)->type->outputs);
+    us_error_free(load_record(run, &task->plan_key, outputs, &above, &found));
     for (size_t i = 0; found && i < above.witness_count; i++) {
         add_witness(record, &above.witnesses[i]);
     }
@@ -208,10 +204,14 @@ static void add_witnesses(struct us_run *run, struct task *task, void *context) 
     }
 }
 
-void collect_witnesses(struct us_run *run, const struct task *task, struct record *record) {
+void collect_witnesses(struct us_run *run, const struct task *task,
+                       const struct us_digest *action_key, struct record *record) {
     record->witness_count = 0;
     if (run->nodes[task->node].volatile_above) {
         each_input(run, task, add_witnesses, record);
+    }
+    if (task_node(run, task)->type->volatile_result) {
+        add_witness(record, &(struct witness){*action_key, record->outputs[0]});
     }
 }
 
@@ -222,7 +222,7 @@ struct us_error *witnesses_stand(struct us_run *run, const struct record *record
         struct record now;
         uint8_t *bytes;
         size_t size;
-        US_TRY(run->store->ops->find_record(run->store, &witness->plan_key, &bytes, &size));
+        US_TRY(run->store->ops->find_record(run->store, &witness->action_key, &bytes, &size));
         struct reader reader = {bytes, size};
         struct head head;
         *stand = bytes && parse_results(&reader, &head, &now) && now.output_count &&

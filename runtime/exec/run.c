@@ -10,21 +10,19 @@
 
 static void warn(void *context, const char *message) {
     struct us_run *run = context;
-    struct us_event event = {.kind = US_EVENT_WARNING, .status = message};
+    struct us_event event = {.kind = US_EVENT_WARNING, .worker = -1, .status = message};
     send_event(run, NULL, &event);
 }
 
 static void set_limits(struct us_run *run) {
     long cpus = sysconf(_SC_NPROCESSORS_ONLN);
     run->slots = run->options.threads > 0 ? run->options.threads : (int)(cpus > 0 ? cpus : 1);
-    run->free_slots = run->slots;
     size_t memory = run->options.memory_bytes;
     if (!memory) {
         memory = us_machine_memory() / 4 * 3;
     }
     run->memory_limit = memory / 3; /* values kept at hand; the rest is for tasks at work */
     run->work_memory = memory - run->memory_limit;
-    run->free_memory = run->work_memory;
 }
 
 struct us_error *us_run_create(struct us_graph *graph, struct us_store *store,
@@ -36,7 +34,6 @@ struct us_error *us_run_create(struct us_graph *graph, struct us_store *store,
     pthread_mutex_init(&run->lock, NULL);
     pthread_mutex_init(&run->event_lock, NULL);
     pthread_mutex_init(&run->history_lock, NULL);
-    pthread_cond_init(&run->changed, NULL);
     set_limits(run);
     char *full = realpath(graph->path, NULL);
     run->identity = us_arena_strdup(&run->arena, full ? full : graph->path);
@@ -74,16 +71,14 @@ void us_run_destroy(struct us_run *run) {
         us_str_finish(&run->nodes[i].prefix);
     }
     us_free(run->tasks);
-    us_free(run->ready.items);
-    us_free(run->device_ready.items);
-    us_free(run->device_busy);
+    schedule_finish(run);
     us_free(run->memory_uses);
     us_error_free(run->refusal);
+    us_free(run->lost);
     us_watch_finish(&run->watch);
     pthread_mutex_destroy(&run->lock);
     pthread_mutex_destroy(&run->event_lock);
     pthread_mutex_destroy(&run->history_lock);
-    pthread_cond_destroy(&run->changed);
     us_arena_finish(&run->arena);
     us_free(run);
 }

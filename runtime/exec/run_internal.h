@@ -14,6 +14,7 @@
 #include "runtime/base/arena.h"
 #include "runtime/base/str.h"
 #include "runtime/base/watch.h"
+#include "runtime/exec/resources.h"
 
 enum { NO_TASK = 0x7fffffff, MAX_OUTPUTS = 16, MAX_WITNESSES = 16 };
 
@@ -22,10 +23,7 @@ struct task {
     struct us_frame frame;
     struct us_digest plan_key;
     struct us_digest *digests; /* one an output; NULL until known */
-    struct us_value **values;  /* one an output; NULL, or entries NULL, when not in memory (lock) */
-    uint64_t last_use;         /* of the values (lock) */
     const char *why;           /* in the arena; NULL when cached for no reason to tell */
-    uint32_t waiting;          /* inputs that still have to run (lock) */
     float seconds;             /* from history; 0: unknown */
     uint8_t state;             /* enum us_task_state (lock) */
     bool needed : 1;           /* in the closure of the targets */
@@ -38,7 +36,6 @@ struct task {
     bool forced;               /* volatile and gone: made anew, with everything below it */
     bool alias;                /* found by action key: its plan key wants a record too */
     bool unstored;             /* its results were not worth an object: made again when wanted */
-    bool busy;                 /* a thread is loading or remaking its values (lock) */
 };
 
 struct history_chunk;
@@ -54,9 +51,9 @@ struct node_tasks {
     uint32_t *consumers; /* nodes that read it, ascending, each once */
     uint32_t consumer_count;
     struct history_chunk *history; /* read so far (history_lock) */
-    double priority;               /* seconds to the end of the longest path below */
     bool volatile_above;           /* it, or a node above, is volatile */
     size_t host_bytes;             /* that a task takes, once memory is planned; 0: little */
+    size_t device_bytes;           /* the same of a device */
 };
 
 /* One input value of a task. */
@@ -75,18 +72,23 @@ struct us_sources {
     size_t count, capacity;
 };
 
-/* Ready tasks, the most urgent first. */
-struct ready {
-    uint32_t *items;
-    size_t count;
-};
-
 /* What a task is given while it runs. */
 struct grant {
+    int worker;       /* from 0; -1: none of the workers */
+    char device[256]; /* "cuda:0,cuda:1"; "": none */
     int threads;
-    size_t host_bytes;
-    const int *devices; /* ordinals */
-    size_t device_count;
+    int cuda[DEVICES_MOST]; /* ordinals of GPUs */
+    size_t cuda_count;
+    size_t device_bytes_free; /* of the first device, as far as tasks have said; 0: not known */
+    struct us_arena *scratch; /* the worker's own; NULL: none */
+};
+
+/* Of a task while the run executes. */
+struct task_side {
+    uint32_t waiting;             /* inputs that still have to run (lock) */
+    atomic_uint readers;          /* tasks that still have to run and read it */
+    _Atomic float remake_seconds; /* with what is above and not stored; 0: not known */
+    float path; /* seconds to the end of the longest path below, its own with it */
 };
 
 struct us_run {
@@ -99,7 +101,8 @@ struct us_run {
     uint32_t task_count;
     uint32_t *plan; /* needed tasks, in order */
     size_t plan_count;
-    size_t forced_count;
+    struct us_digest *lost; /* results of trainings whose bytes are gone: made anew */
+    size_t lost_count, lost_capacity;
     struct us_watch watch;             /* what planning looked at */
     struct us_digest generation;       /* of the records, before planning */
     const char *identity;              /* the graph file's full path, which names its history */
@@ -110,18 +113,16 @@ struct us_run {
     bool memory_known;
 
     pthread_mutex_t lock;
-    pthread_cond_t changed;
-    struct ready ready;               /* tasks that use no device (lock) */
-    struct ready device_ready;        /* tasks that wait for one, too (lock) */
-    bool *device_busy;                /* one a device of the options (lock) */
-    size_t unfinished, running;       /* (lock) */
-    int slots, free_slots;            /* (lock) */
-    size_t work_memory, free_memory;  /* for tasks at work (lock) */
-    size_t memory_used, memory_limit; /* of values (lock) */
-    uint64_t clock;                   /* for last_use (lock) */
-    struct us_summary summary;        /* (lock) */
-    atomic_bool cancelled;            /* by us_run_cancel */
-    atomic_bool stopping;             /* a node failed and keep_going is off, or cancelled */
+    struct scheduling *scheduling;     /* while it executes (lock) */
+    struct value_tier *tier;           /* while it executes */
+    struct task_side *sides;           /* one a task, while it executes */
+    atomic_size_t unfinished, running; /* tasks */
+    int slots;
+    size_t work_memory;        /* for tasks at work */
+    size_t memory_limit;       /* of values */
+    struct us_summary summary; /* (lock) */
+    atomic_bool cancelled;     /* by us_run_cancel */
+    atomic_bool stopping;      /* a node failed and keep_going is off, or cancelled */
 
     pthread_mutex_t event_lock;
     pthread_mutex_t history_lock;
@@ -135,14 +136,15 @@ struct us_task {
     const struct us_node *node;
     void *params;
     struct us_arena arena;
+    struct us_arena_mark mark; /* of the empty arena */
     struct input_ref **inputs; /* one array a port */
     size_t *input_counts;
     struct us_value ***loaded; /* borrowed values, beside inputs */
     struct us_value **outputs;
     struct us_sources sources;
     char *destination, *workspace;
-    struct us_digest workspace_key;
-    struct grant grant;
+    const struct grant *grant;
+    struct us_error *failed; /* by us_task_fail */
     double last_progress;
     char status[256];
 };
@@ -190,8 +192,10 @@ struct field {
 bool next_field(const char *fields, size_t size, size_t *at, struct field *field);
 
 /* -- record.c: what is kept of a result */
+/* A training above: its action and what that came to. It counts while the record of the action says
+ * so. */
 struct witness {
-    struct us_digest plan_key, digest;
+    struct us_digest action_key, digest;
 };
 
 struct record {
@@ -216,8 +220,9 @@ struct us_error *store_record(struct us_run *run, const struct task *task,
 /* The fields and the reason that a record under a plan key keeps; false when there is none. */
 bool record_fields(struct us_run *run, const struct us_digest *key, struct us_str *fields,
                    struct us_str *why);
-/* Fills in the volatile results above the task, with their digests now. */
-void collect_witnesses(struct us_run *run, const struct task *task, struct record *record);
+/* Fills in the volatile results above the task, and itself if it is one. */
+void collect_witnesses(struct us_run *run, const struct task *task,
+                       const struct us_digest *action_key, struct record *record);
 struct us_error *witnesses_stand(struct us_run *run, const struct record *record,
                                  bool *stand) US_NODISCARD;
 
@@ -240,6 +245,7 @@ const char *first_difference(struct us_run *run, const struct task *task, const 
                              const struct us_str *fields);
 
 /* -- plan.c */
+bool is_lost(const struct us_run *run, const struct us_digest *digest);
 struct us_error *make_plan(struct us_run *run) US_NODISCARD;
 /* True when the file of a `writes` task is there with the content its digest says. */
 bool destination_stands(struct us_run *run, const struct task *task, const char **why);
@@ -255,38 +261,72 @@ void set_digests(struct us_run *run, struct task *task, const struct us_digest *
 /* Warns of nodes that may run and would not fit. */
 void warn_of_memory(struct us_run *run);
 
-/* -- execute.c: one task on this thread */
-/* Runs it, or finds its result after all (*cached); sets digests. Called without the lock. */
-struct us_error *execute_task(struct us_run *run, struct task *task, const struct grant *grant,
-                              bool *cached, double *seconds) US_NODISCARD;
+/* -- execute.c: tasks on this thread; called without the lock */
+struct outcome;
+/* Runs tasks of one node, or finds their results after all; sets digests. Several are a batch. */
+void execute_tasks(struct us_run *run, struct task **tasks, size_t count, const struct grant *grant,
+                   struct outcome *outcomes);
+/* Puts values into the cache, for a task whose results are objects of it; `sizes`: theirs there, or
+ * NULL. */
+struct us_error *store_values(struct us_run *run, const struct task *task,
+                              struct us_value *const *values, uint64_t *sizes) US_NODISCARD;
+/* Takes the records of a task away, whose result cannot be had again. */
+void drop_records(struct us_run *run, struct task *task);
 /* Gives the plan key of a task that was found by its action key a record of its own. */
 struct us_error *alias_task(struct us_run *run, struct task *task) US_NODISCARD;
-/* Runs the node of a task to get its values back, which are those of its digests when these are
- * known; looks up what is above it as far as the plan did not. */
-struct us_error *remake_values(struct us_run *run, struct task *task) US_NODISCARD;
 
-/* -- value_tier.c: values in memory */
-/* A value of a finished or cached task: from memory, the cache, its file, or by running it again.
- * The caller gets a reference. */
+/* -- open.c: a task as its node sees it */
+struct us_error *task_open(struct us_run *run, struct task *task, const struct grant *grant,
+                           struct us_task *open) US_NODISCARD;
+/* Lets go of what the node loaded and made, to run it again. */
+void task_clear(struct us_task *open);
+void task_close(struct us_task *open);
+/* Aborts when the node made less than it should. */
+void check_outputs(struct us_task *open);
+struct us_error *run_node(struct us_task *open) US_NODISCARD;
+/* Runs the node of a task to get its values back, one reference an output, for the caller; they are
+ * those of its digests when these are known. Looks up what is above it as far as the plan did not.
+ */
+struct us_error *remake_values(struct us_run *run, struct task *task, const struct grant *grant,
+                               struct us_value **values) US_NODISCARD;
+
+/* -- worth.c: what is stored */
+/* Seconds to make a task's values again: `seconds` for itself, with the inputs that are not stored.
+ */
+double remake_cost(struct us_run *run, const struct task *task, double seconds);
+/* Of a task whose results may be objects: whether these are worth one. */
+bool is_worth_storing(const struct us_run *run, const struct task *task,
+                      struct us_value *const *values, double cost);
+
+/* -- value_tier.c: values in memory. Any thread, with or without the run's lock. */
+void open_tier(struct us_run *run);
+/* A value of a finished or cached task: from memory, the cache, its file, or by running it again
+ * with the caller's grant. The caller gets a reference. */
 struct us_error *load_value(struct us_run *run, struct task *task, uint32_t port,
-                            struct us_value **value) US_NODISCARD;
-/* Keeps a value in memory (takes a reference of its own) and drops old ones over the budget. */
-void keep_value(struct us_run *run, struct task *task, uint32_t port, struct us_value *value);
+                            const struct grant *grant, struct us_value **value) US_NODISCARD;
+/* Keeps values in memory (one an output; takes references of its own) when a task still has to read
+ * them, and drops others over the budget. `seconds`: to make them again. */
+void keep_values(struct us_run *run, struct task *task, struct us_value *const *values,
+                 double seconds);
+/* Nobody reads them any more. */
+void forget_values(struct us_run *run, const struct task *task);
 void drop_values(struct us_run *run);
-
-/* -- ready.c: queues of ready tasks */
-/* Longest path first; then upstream first; then frames in order. */
-bool ready_before(const struct us_run *run, uint32_t a, uint32_t b);
-void ready_push(const struct us_run *run, struct ready *ready, uint32_t task);
-uint32_t ready_pop(const struct us_run *run, struct ready *ready);
 
 /* -- schedule.c */
 struct us_error *schedule_run(struct us_run *run) US_NODISCARD;
+void schedule_finish(struct us_run *run);
+/* Host memory of a node that runs outside of the schedule, in a task that runs: taken from what is
+ * free, without waiting. Gives how much it was, for give_back_memory. */
+size_t borrow_memory(struct us_run *run, const struct task *task);
+void give_back_memory(struct us_run *run, size_t bytes);
 
 /* What a task of a node needs of the machine, cut to what there is. */
 struct us_needs needs_of_node(const struct us_run *run, const struct us_node *node);
 
 void send_event(struct us_run *run, const struct task *task, struct us_event *event);
+/* The same, from where a task runs: fills in worker and device. */
+void send_event_at(struct us_run *run, const struct task *task, const struct grant *grant,
+                   struct us_event *event);
 double now_seconds(void); /* monotonic */
 
 #endif

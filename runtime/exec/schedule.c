@@ -1,15 +1,16 @@
+/* What waits for what, what is urgent, and what becomes of tasks. Threads: workers.c. */
 #include <string.h>
 
 #include "runtime/base/mem.h"
-#include "runtime/exec/run_internal.h"
+#include "runtime/exec/schedule_internal.h"
 
 /* Legal moves of a task's state; everything else is our own fault. */
 static const uint8_t legal[8] = {
     [US_TASK_WAITING] =
         1 << US_TASK_READY | 1 << US_TASK_CACHED | 1 << US_TASK_SKIPPED | 1 << US_TASK_CANCELLED,
     [US_TASK_READY] = 1 << US_TASK_RUNNING | 1 << US_TASK_CANCELLED,
-    [US_TASK_RUNNING] = 1 << US_TASK_DONE | 1 << US_TASK_CACHED | 1 << US_TASK_FAILED |
-                        (uint8_t)(1 << US_TASK_CANCELLED),
+    [US_TASK_RUNNING] = 1 << US_TASK_READY | 1 << US_TASK_DONE | 1 << US_TASK_CACHED |
+                        1 << US_TASK_FAILED | (uint8_t)(1 << US_TASK_CANCELLED),
 };
 
 static void task_move(struct task *task, enum us_task_state to) {
@@ -19,83 +20,231 @@ static void task_move(struct task *task, enum us_task_state to) {
     task->state = (uint8_t)to;
 }
 
-struct us_needs needs_of_node(const struct us_run *run, const struct us_node *node) {
-    struct us_needs needs = {.threads = 1};
+static struct us_needs asked_needs(const struct us_run *run, const struct us_node *node) {
+    struct us_needs needs = {0};
     if (node->type->needs) {
         node->type->needs(node->params, &needs);
+    }
+    const struct node_tasks *tasks = &run->nodes[node - run->graph->nodes];
+    if (tasks->host_bytes > needs.host_bytes) {
+        needs.host_bytes = tasks->host_bytes;
+    }
+    if (tasks->device_bytes > needs.device_bytes) {
+        needs.device_bytes = tasks->device_bytes;
+    }
+    needs.threads = needs.threads ? needs.threads : 1;
+    return needs;
+}
+
+struct demand demand_of_node(const struct us_run *run, const struct us_node *node) {
+    const struct us_needs needs = asked_needs(run, node);
+    const int wanted = needs.device_count > 1 ? needs.device_count : 1;
+    return (struct demand){
+        .threads = needs.threads,
+        .host_bytes = needs.host_bytes,
+        .device_bytes = needs.device == US_DEVICE_NONE ? 0 : needs.device_bytes,
+        .devices = needs.device == US_DEVICE_NONE  ? 0
+                   : needs.device == US_DEVICE_ALL ? DEVICES_MOST
+                                                   : (uint32_t)wanted,
+        .shared = needs.shared,
+        .allowed = UINT64_MAX,
+    };
+}
+
+static void count_devices(const struct us_run *run, int *gpus, int *parts) {
+    *gpus = *parts = 0;
+    for (size_t i = 0; i < run->options.device_count; i++) {
+        *gpus += run->options.devices[i].kind == US_DEVICE_CUDA;
+        *parts += run->options.devices[i].kind == US_DEVICE_CPU;
+    }
+}
+
+struct us_needs needs_of_node(const struct us_run *run, const struct us_node *node) {
+    struct us_needs needs = asked_needs(run, node);
+    int gpus, parts;
+    count_devices(run, &gpus, &parts);
+    if (run->options.device_count == 0) {
+        needs.device = US_DEVICE_NONE;
+    } else if (gpus == 0 && needs.device != US_DEVICE_NONE) {
+        const int share = run->slots / parts ? run->slots / parts : 1;
+        needs.threads = needs.device == US_DEVICE_ALL ? share * parts : share;
     }
     if (needs.threads < 0 || needs.threads > run->slots) {
         needs.threads = run->slots;
     }
-    needs.threads = needs.threads ? needs.threads : 1;
-    const size_t planned = run->nodes[node - run->graph->nodes].host_bytes;
-    needs.host_bytes = planned > needs.host_bytes ? planned : needs.host_bytes;
     if (needs.host_bytes > run->work_memory) {
         needs.host_bytes = run->work_memory;
-    }
-    if (run->options.device_count == 0) {
-        needs.device = US_DEVICE_NONE;
     }
     return needs;
 }
 
-static struct us_needs needs_of(const struct us_run *run, const struct task *task) {
-    return needs_of_node(run, task_node(run, task));
+bool is_stopped(const struct us_run *run) {
+    return atomic_load(&run->stopping) || atomic_load(&run->cancelled);
+}
+
+void push_ready(struct us_run *run, struct task *task, uint32_t queue) {
+    const uint32_t index = (uint32_t)(task - run->tasks);
+    task_move(task, US_TASK_READY);
+    scheduler_push(&run->scheduling->scheduler, queue,
+                   (struct ready_task){.urgency = run->sides[index].path,
+                                       .take = task->frame.take,
+                                       .number = task->frame.number,
+                                       .task = index});
 }
 
 static void make_ready(struct us_run *run, struct task *task) {
-    const bool device = needs_of(run, task).device != US_DEVICE_NONE;
-    task_move(task, US_TASK_READY);
-    ready_push(run, device ? &run->device_ready : &run->ready, (uint32_t)(task - run->tasks));
+    const uint32_t queue = run->scheduling->queues[task->node];
+    run->scheduling->scheduler.queues[queue].to_come--;
+    push_ready(run, task, queue);
 }
+
+void task_starts(struct us_run *run, struct task *task) {
+    (void)run;
+    task_move(task, US_TASK_RUNNING);
+}
+
+struct reading {
+    struct task *task;
+    float path;
+};
 
 static void count_input(struct us_run *run, struct task *input, void *context) {
-    struct task *task = context;
-    (void)run;
-    task->waiting += input->run;
+    const struct reading *reading = context;
+    struct task_side *side = &run->sides[input - run->tasks];
+    run->sides[reading->task - run->tasks].waiting += input->run;
+    atomic_fetch_add_explicit(&side->readers, 1, memory_order_relaxed);
+    side->path = side->path > reading->path ? side->path : reading->path;
 }
 
-static void set_priorities(struct us_run *run) {
-    for (uint32_t i = run->graph->node_count == 0 ? 0 : (uint32_t)run->graph->node_count;
-         i-- > 0;) {
-        struct node_tasks *tasks = &run->nodes[i];
-        double longest = 0.01;
-        for (uint32_t k = 0; k < tasks->count; k++) {
-            double seconds = (double)run->tasks[tasks->first + k].seconds;
-            longest = seconds > longest ? seconds : longest;
+/* Seconds that a task of each node takes, by what is remembered of any. */
+static float *usual_seconds(struct us_run *run) {
+    const size_t nodes = run->graph->node_count;
+    float *usual = us_calloc(nodes + 1, sizeof *usual);
+    uint32_t *known = us_calloc(nodes + 1, sizeof *known);
+    for (size_t i = 0; i < run->plan_count; i++) {
+        const struct task *task = &run->tasks[run->plan[i]];
+        if (task->run && task->seconds > 0) {
+            usual[task->node] += task->seconds;
+            known[task->node]++;
         }
-        tasks->priority += longest;
+    }
+    for (size_t i = 0; i < nodes; i++) {
+        usual[i] = known[i] ? usual[i] / (float)known[i] : 0.01f;
+    }
+    us_free(known);
+    return usual;
+}
+
+/* Longest paths to the end, from the last task to the first: one look at each edge, which counting
+ * what a task waits for takes anyway. Then only paths that can decide when the run ends are kept:
+ * those longer than a sixteenth of the work that each CPU slot has. The others become equal, which
+ * leaves the order to ready_before: a frame is finished before the next is begun. By bare path
+ * lengths all frames would be read before the first is worked on, and none stay in memory; what the
+ * end may come later by is that sixteenth. */
+static void find_paths(struct us_run *run) {
+    float *usual = usual_seconds(run);
+    double work = 0;
+    for (size_t i = run->plan_count; i-- > 0;) {
+        struct task *task = &run->tasks[run->plan[i]];
+        if (!task->run) {
+            continue;
+        }
+        struct task_side *side = &run->sides[run->plan[i]];
+        const float seconds = task->seconds > 0 ? task->seconds : usual[task->node];
+        work += (double)seconds;
+        side->path += seconds;
+        struct reading reading = {task, side->path};
+        each_input(run, task, count_input, &reading);
+    }
+    const float least = (float)(work / run->slots / 16);
+    for (size_t i = 0; i < run->plan_count; i++) {
+        struct task_side *side = &run->sides[run->plan[i]];
+        side->path = side->path > least ? side->path : 0;
+    }
+    us_free(usual);
+}
+
+static void count_resources(const struct us_run *run, struct resources *r) {
+    int gpus, parts;
+    count_devices(run, &gpus, &parts);
+    *r = (struct resources){.slots = run->slots,
+                            .free_slots = run->slots,
+                            .share = parts && run->slots / parts ? run->slots / parts : 1,
+                            .host = run->work_memory,
+                            .free_host = run->work_memory};
+    const size_t count = run->options.device_count;
+    r->device_count = (uint32_t)(count < DEVICES_MOST ? count : DEVICES_MOST);
+    for (size_t i = 0; i < r->device_count; i++) {
+        const struct us_run_device *device = &run->options.devices[i];
+        size_t memory = device->budget;
+        if (device->kind == US_DEVICE_CPU) {
+            memory = memory ? memory : run->work_memory / (size_t)(parts ? parts : 1);
+        } else if (device->has.total && (!memory || memory > device->has.free)) {
+            memory = device->has.free;
+        }
+        r->devices[i] = (struct device_state){.cpu = device->kind == US_DEVICE_CPU,
+                                              .memory = memory ? memory : SIZE_MAX};
+    }
+}
+
+static void make_queues(struct us_run *run) {
+    struct scheduling *s = run->scheduling;
+    s->queues = us_calloc(run->graph->node_count + 1, sizeof *s->queues);
+    for (uint32_t i = 0; i < run->graph->node_count; i++) {
         const struct us_node *node = &run->graph->nodes[i];
-        for (int port = 0; port < us_port_count(node->type->inputs); port++) {
-            for (size_t k = 0; k < node->inputs[port].count; k++) {
-                struct node_tasks *above = &run->nodes[node->inputs[port].links[k].node];
-                above->priority =
-                    above->priority > tasks->priority ? above->priority : tasks->priority;
-            }
-        }
+        const struct us_needs needs = asked_needs(run, node);
+        const bool batches = node->type->run_batch && node->type->per_frame && needs.batch > 1;
+        s->queues[i] = scheduler_queue(&s->scheduler, demand_of_node(run, node), i,
+                                       batches ? (uint32_t)needs.batch : 1);
     }
 }
 
 static struct us_error *start(struct us_run *run) {
     US_TRY(announce_cached(run));
-    set_priorities(run);
-    run->ready.items = us_malloc((run->plan_count + 1) * sizeof *run->ready.items);
-    run->device_ready.items = us_malloc((run->plan_count + 1) * sizeof *run->ready.items);
-    run->device_busy = us_calloc(run->options.device_count + 1, sizeof *run->device_busy);
+    size_t to_run = 0;
     for (size_t i = 0; i < run->plan_count; i++) {
         struct task *task = &run->tasks[run->plan[i]];
+        to_run += task->run;
         if (!task->run) {
             task_move(task, US_TASK_CACHED);
-            continue;
         }
-        task->waiting = 0;
-        each_input(run, task, count_input, task);
-        run->unfinished++;
-        if (task->waiting == 0) {
+    }
+    if (!to_run) {
+        return NULL;
+    }
+    struct resources resources;
+    count_resources(run, &resources);
+    run->scheduling = us_calloc(1, sizeof *run->scheduling);
+    scheduler_init(&run->scheduling->scheduler, &resources);
+    run->sides = us_calloc(run->task_count, sizeof *run->sides);
+    open_tier(run);
+    make_queues(run);
+    find_paths(run);
+    atomic_store(&run->unfinished, to_run);
+    struct queue *queues = run->scheduling->scheduler.queues;
+    for (size_t i = 0; i < run->plan_count; i++) {
+        const struct task *task = &run->tasks[run->plan[i]];
+        queues[run->scheduling->queues[task->node]].to_come += task->run;
+    }
+    for (size_t i = 0; i < run->plan_count; i++) {
+        struct task *task = &run->tasks[run->plan[i]];
+        if (task->run && run->sides[run->plan[i]].waiting == 0) {
             make_ready(run, task);
         }
     }
     return NULL;
+}
+
+static void release_input(struct us_run *run, struct task *input, void *context) {
+    (void)context;
+    struct task_side *side = &run->sides[input - run->tasks];
+    if (atomic_fetch_sub_explicit(&side->readers, 1, memory_order_acq_rel) == 1) {
+        forget_values(run, input);
+    }
+}
+
+void release_inputs(struct us_run *run, struct task *task) {
+    each_input(run, task, release_input, NULL);
 }
 
 static void skip_below(struct us_run *run, struct task *task, void *context) {
@@ -103,21 +252,26 @@ static void skip_below(struct us_run *run, struct task *task, void *context) {
         return;
     }
     task_move(task, US_TASK_SKIPPED);
+    struct scheduler *scheduler = &run->scheduling->scheduler;
+    scheduler->queues[run->scheduling->queues[task->node]].to_come--;
     run->summary.skipped++;
-    run->unfinished--;
-    struct us_event event = {.kind = US_EVENT_SKIPPED};
+    atomic_fetch_sub(&run->unfinished, 1);
+    struct us_event event = {.kind = US_EVENT_SKIPPED, .worker = -1};
     send_event(run, task, &event);
+    release_inputs(run, task);
     each_consumer(run, task, skip_below, context);
 }
 
 static void input_done(struct us_run *run, struct task *task, void *context) {
     (void)context;
-    if (task->run && task->state == US_TASK_WAITING && --task->waiting == 0) {
+    if (task->run && task->state == US_TASK_WAITING &&
+        --run->sides[task - run->tasks].waiting == 0) {
         make_ready(run, task);
     }
 }
 
-static void note_failure(struct us_run *run, struct task *task, struct us_error *error) {
+static void note_failure(struct us_run *run, struct task *task, const struct grant *grant,
+                         struct us_error *error) {
     bool cancelled = us_error_is(error, US_CANCELLED);
     task_move(task, cancelled ? US_TASK_CANCELLED : US_TASK_FAILED);
     if (cancelled) {
@@ -132,106 +286,23 @@ static void note_failure(struct us_run *run, struct task *task, struct us_error 
     }
     struct us_event event = {.kind = US_EVENT_FAILED, .error = error};
     if (!cancelled) {
-        send_event(run, task, &event);
+        send_event_at(run, task, grant, &event);
     }
     each_consumer(run, task, skip_below, NULL);
     us_error_free(error);
 }
 
-static void finish(struct us_run *run, struct task *task, struct us_error *error, bool cached) {
-    if (error) {
-        note_failure(run, task, error);
+void task_ended(struct us_run *run, struct task *task, const struct grant *grant,
+                struct outcome outcome) {
+    if (outcome.error) {
+        note_failure(run, task, grant, outcome.error);
     } else {
-        task_move(task, cached ? US_TASK_CACHED : US_TASK_DONE);
-        run->summary.ran += !cached;
-        run->summary.cached += cached;
+        task_move(task, outcome.cached ? US_TASK_CACHED : US_TASK_DONE);
+        run->summary.ran += !outcome.cached;
+        run->summary.cached += outcome.cached;
         each_consumer(run, task, input_done, NULL);
     }
-    run->unfinished--;
-}
-
-static bool stopped(const struct us_run *run) {
-    return atomic_load(&run->stopping) || atomic_load(&run->cancelled);
-}
-
-static bool devices_free(const struct us_run *run, enum us_device_use use, struct grant *grant) {
-    size_t busy = 0, free_one = 0;
-    for (size_t i = run->options.device_count; i-- > 0;) {
-        busy += run->device_busy[i];
-        free_one = run->device_busy[i] ? free_one : i;
-    }
-    grant->devices = use == US_DEVICE_ALL ? run->options.devices : run->options.devices + free_one;
-    grant->device_count = use == US_DEVICE_ALL ? run->options.device_count : 1;
-    return use == US_DEVICE_ALL ? busy == 0 : busy < run->options.device_count;
-}
-
-/* The queue whose head is next in turn, and what it asks for; NULL: none can start now. The head of
- * a queue is never overtaken by its own kind, so that a task that wants many slots is not starved
- * by small ones; tasks that use no device pass those that wait for one. */
-static struct ready *next_in_turn(struct us_run *run, struct grant *grant) {
-    struct ready *ready = run->ready.count ? &run->ready : NULL, *devices = &run->device_ready;
-    struct grant with_device = {0};
-    *grant = (struct grant){0};
-    if (devices->count &&
-        devices_free(run, needs_of(run, &run->tasks[devices->items[0]]).device, &with_device) &&
-        (!ready || ready_before(run, devices->items[0], ready->items[0]))) {
-        ready = devices;
-        *grant = with_device;
-    }
-    if (!ready) {
-        return NULL;
-    }
-    const struct us_needs needs = needs_of(run, &run->tasks[ready->items[0]]);
-    grant->threads = needs.threads;
-    grant->host_bytes = needs.host_bytes;
-    return run->free_slots >= needs.threads && run->free_memory >= needs.host_bytes ? ready : NULL;
-}
-
-static void take(struct us_run *run, const struct grant *grant, bool give_back) {
-    const int sign = give_back ? 1 : -1;
-    run->free_slots += sign * grant->threads;
-    run->free_memory += give_back ? grant->host_bytes : -grant->host_bytes;
-    for (size_t i = 0; i < grant->device_count; i++) {
-        run->device_busy[(size_t)(grant->devices - run->options.devices) + i] = !give_back;
-    }
-    run->running -= (size_t)sign;
-}
-
-/* A signal handler cannot wake us, so that nobody waits long. */
-static void wait_for_change(struct us_run *run) {
-    struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_nsec += 100000000;
-    until.tv_sec += until.tv_nsec / 1000000000;
-    until.tv_nsec %= 1000000000;
-    pthread_cond_timedwait(&run->changed, &run->lock, &until);
-}
-
-/* A worker's life. */
-static void *work(void *context) {
-    struct us_run *run = context;
-    pthread_mutex_lock(&run->lock);
-    while (run->unfinished && !(stopped(run))) {
-        struct grant grant;
-        struct ready *ready = next_in_turn(run, &grant);
-        if (!ready) {
-            wait_for_change(run);
-            continue;
-        }
-        struct task *task = &run->tasks[ready_pop(run, ready)];
-        task_move(task, US_TASK_RUNNING);
-        take(run, &grant, false);
-        pthread_mutex_unlock(&run->lock);
-        bool cached;
-        double seconds;
-        struct us_error *error = execute_task(run, task, &grant, &cached, &seconds);
-        pthread_mutex_lock(&run->lock);
-        take(run, &grant, true);
-        finish(run, task, error, cached);
-        pthread_cond_broadcast(&run->changed);
-    }
-    pthread_mutex_unlock(&run->lock);
-    return NULL;
+    atomic_fetch_sub(&run->unfinished, 1);
 }
 
 static void cancel_rest(struct us_run *run) {
@@ -247,23 +318,42 @@ static void cancel_rest(struct us_run *run) {
 
 struct us_error *schedule_run(struct us_run *run) {
     US_TRY(start(run));
-    enum { MOST = 256 };
-    pthread_t threads[MOST];
-    int count = 0;
-    const bool any = run->unfinished > 0; /* from the first thread on it is the threads' */
-    while (any && count < run->slots && count < MOST &&
-           pthread_create(&threads[count], NULL, work, run) == 0) {
-        count++;
+    if (run->scheduling) {
+        US_TRY(work_off(run));
+        cancel_rest(run);
     }
-    if (any && count == 0) {
-        return us_fail(US_RETRY, "cannot start a thread");
-    }
-    for (int i = 0; i < count; i++) {
-        pthread_join(threads[i], NULL);
-    }
-    cancel_rest(run);
     if (atomic_load(&run->cancelled)) {
         run->summary.status = us_code_status(US_CANCELLED);
     }
     return NULL;
+}
+
+void schedule_finish(struct us_run *run) {
+    struct scheduling *s = run->scheduling;
+    if (s) {
+        forget_agains(run);
+        scheduler_finish(&s->scheduler);
+        us_free(s->queues);
+        us_free(s);
+    }
+    us_free(run->sides);
+}
+
+size_t borrow_memory(struct us_run *run, const struct task *task) {
+    pthread_mutex_lock(&run->lock);
+    struct scheduler *s = &run->scheduling->scheduler;
+    const size_t wanted = s->queues[run->scheduling->queues[task->node]].demand.host_bytes;
+    const size_t bytes = wanted < s->resources.free_host ? wanted : s->resources.free_host;
+    s->resources.free_host -= bytes;
+    pthread_mutex_unlock(&run->lock);
+    return bytes;
+}
+
+void give_back_memory(struct us_run *run, size_t bytes) {
+    if (bytes) {
+        pthread_mutex_lock(&run->lock);
+        run->scheduling->scheduler.resources.free_host += bytes;
+        wake_another(run);
+        pthread_mutex_unlock(&run->lock);
+    }
 }

@@ -59,7 +59,7 @@ struct us_error *us_task_input(struct us_task *task, int port, size_t index,
     const struct input_ref *ref = input_at(task, port, index);
     struct us_value **held = &task->loaded[port][index];
     if (!*held) {
-        US_TRY(load_value(task->run, &task->run->tasks[ref->task], ref->port, held));
+        US_TRY(load_value(task->run, &task->run->tasks[ref->task], ref->port, task->grant, held));
     }
     *value = *held;
     return NULL;
@@ -83,7 +83,7 @@ void us_task_output(struct us_task *task, int port, struct us_value *value) {
 static void report(struct us_task *task, enum us_event_kind kind, double fraction) {
     struct us_event event = {
         .kind = kind, .fraction = fraction, .status = task->status[0] ? task->status : NULL};
-    send_event(task->run, task->task, &event);
+    send_event_at(task->run, task->task, task->grant, &event);
 }
 
 struct us_error *us_task_progress(struct us_task *task, double fraction) {
@@ -113,26 +113,56 @@ void us_task_warn(struct us_task *task, const char *format, ...) {
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
     struct us_event event = {.kind = US_EVENT_WARNING, .status = text};
-    send_event(task->run, task->task, &event);
+    send_event_at(task->run, task->task, task->grant, &event);
+}
+
+void us_task_fail(struct us_task *task, struct us_error *error) {
+    us_error_free(task->failed);
+    task->failed = error;
 }
 
 int us_task_threads(const struct us_task *task) {
-    return task->grant.threads;
+    return task->grant->threads;
 }
 
 int us_task_device(const struct us_task *task) {
-    return task->grant.device_count ? task->grant.devices[0] : -1;
+    return task->grant->cuda_count ? task->grant->cuda[0] : -1;
 }
 
 size_t us_task_devices(const struct us_task *task, const int **ordinals) {
-    *ordinals = task->grant.devices;
-    return task->grant.device_count;
+    *ordinals = task->grant->cuda;
+    return task->grant->cuda_count;
+}
+
+struct us_error *us_task_device_full(const struct us_task *task, size_t wanted, size_t free) {
+    const struct grant *grant = task->grant;
+    struct us_str text = {0};
+    us_str_printf(&text, "%s is out of memory", grant->device[0] ? grant->device : "the device");
+    if (wanted) {
+        us_str_append(&text, ": ");
+        us_str_size(&text, wanted);
+        us_str_append(&text, " wanted");
+    }
+    free = free ? free : grant->device_bytes_free;
+    if (free) {
+        us_str_append(&text, wanted ? ", " : ": ");
+        us_str_size(&text, free);
+        us_str_append(&text, " free");
+    }
+    struct us_error *error = us_fail(US_DEVICE_FULL, "%s", us_str_text(&text));
+    us_str_finish(&text);
+    return error;
 }
 
 struct us_error *us_task_workspace(struct us_task *task, const char **folder) {
     if (!task->workspace) {
         struct us_store *store = task->run->store;
-        US_TRY(store->ops->workspace(store, &task->workspace_key, &task->workspace));
+        struct us_str fields = {0};
+        struct us_error *error = action_fields(task->run, task->task, true, &fields);
+        const struct us_digest key = key_of("understudy workspace 1", &fields);
+        us_str_finish(&fields);
+        US_TRY(error);
+        US_TRY(store->ops->workspace(store, &key, &task->workspace));
     }
     *folder = task->workspace;
     return NULL;

@@ -296,6 +296,7 @@ struct us_error *us_trace_event(struct us_trace *trace, const struct us_event *e
         return add_instant(trace, "warning", event->status, SIZE_MAX, at);
     case US_EVENT_SKIPPED:
     case US_EVENT_PROGRESS:
+    case US_EVENT_REMADE: /* within the span of the task that wanted it */
         break;
     }
     return NULL;

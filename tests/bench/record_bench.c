@@ -1,6 +1,6 @@
 /* What records and leases cost: bench_records [FOLDER] [RECORDS]. Prints microseconds of CPU and of
- * the clock for each put, hit, miss, lease with release, and milliseconds for the first look-up in a
- * cache with that many records in packs. */
+ * the clock for each put, hit, miss, lease with release, and milliseconds for the first look-up in
+ * a cache with that many records in packs. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -196,6 +196,34 @@ static void the_earlier_of_two_stands(void **state) {
     }
 }
 
+/* As after a kill between a pack's link and the removal of what it was made of: the log with the
+ * record is still there, the one with its drop is not. */
+static void what_a_pack_stands_for_does_not_count(void **state) {
+    (void)state;
+    struct us_store *store = open_store("covered");
+    struct cache *cache = us_cache_of(store);
+    struct us_digest key = nth_key(1);
+    put(store, 1, "dropped");
+    char log[CACHE_PATH];
+    uint8_t *bytes;
+    size_t size;
+    us_records_path(cache, cache->records->own->name, log);
+    us_cache_close(store);
+    ASSERT_OK(us_read_file(log, 0, &bytes, &size));
+    store = open_store("covered");
+    ASSERT_OK(store->ops->drop_record(store, &key));
+    for (int round = 0; round < 2; round++) {
+        compact(store);
+        assert_int_not_equal(access(log, F_OK), 0);
+        ASSERT_OK(us_write_file(log, bytes, size));
+        us_cache_close(store);
+        store = open_store("covered");
+        assert_string_equal(get(store, 1), "");
+    }
+    us_free(bytes);
+    us_cache_close(store);
+}
+
 static bool is_even(void *context, const struct us_record_view *view) {
     (void)context;
     return view->note.seconds == 0;
@@ -428,6 +456,7 @@ int main(void) {
         cmocka_unit_test(dropped_is_gone_for_all_and_may_come_again),
         cmocka_unit_test(all_choose_the_same_of_many_writers),
         cmocka_unit_test(the_earlier_of_two_stands),
+        cmocka_unit_test(what_a_pack_stands_for_does_not_count),
         cmocka_unit_test(notes_come_back_and_choose_what_stays),
         cmocka_unit_test(a_thousand_frames_take_three_opens),
         cmocka_unit_test(logs_are_packed_when_there_are_many),

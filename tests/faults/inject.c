@@ -119,7 +119,7 @@ static bool read_text(pid_t thread, uint64_t address, char text[PATH_MAX]) {
         size_t size = 256 - (address + used) % 256; /* never over a page's end */
         size = size < PATH_MAX - 1 - used ? size : PATH_MAX - 1 - used;
         struct iovec here = {text + used, size},
-                     there = {(void *)(uintptr_t)(address + used), size};
+                     there = {(void *)(uintptr_t)(address + used), size}; // NOLINT
         if (process_vm_readv(thread, &here, 1, &there, 1, 0) != (ssize_t)size) {
             return false;
         }
@@ -190,13 +190,16 @@ static pid_t process_of(pid_t thread) {
     char path[64], line[128];
     snprintf(path, sizeof path, "/proc/%d/status", (int)thread);
     FILE *file = fopen(path, "re");
-    int process = thread;
-    while (file && fgets(line, sizeof line, file) && sscanf(line, "Tgid: %d", &process) != 1) {
+    long process = thread;
+    while (file && fgets(line, sizeof line, file)) {
+        if (strncmp(line, "Tgid:", 5) == 0) {
+            process = strtol(line + 5, NULL, 10);
+        }
     }
     if (file) {
         fclose(file);
     }
-    return process;
+    return (pid_t)process;
 }
 
 static void enter(pid_t thread, const struct ptrace_syscall_info *info) {

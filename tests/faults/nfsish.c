@@ -5,13 +5,8 @@
  * Names, missing names and attributes are remembered for SECONDS, whatever another mount of the
  * same folder does meanwhile; an open asks for the attributes anew (close-to-open), and finds
  * ESTALE when the file it knew is gone. No O_TMPFILE, no flags of rename, no locks, no access
- * times. Every line of the file CONTROL makes calls go wrong:
- *
- *     OPERATION ERRNO fail|done SKIP COUNT TEXT
- *
- * after SKIP of them, the next COUNT of flush, fsync, write, rename, link, unlink or open on a path
- * that holds TEXT report ERRNO (a number) without being done, or although they are: as a
- * retransmitted request does. flush is what close() waits for. Runs until it is unmounted. */
+ * times. The file CONTROL, when it is there, makes calls go wrong, by
+ * what arranged.h says. Runs until it is unmounted. */
 #define FUSE_USE_VERSION 34
 #include <dirent.h>
 #include <errno.h>
@@ -25,11 +20,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
+
+#include "tests/faults/arranged.h"
 
 enum { BUCKETS = 4096 };
 
@@ -49,69 +45,11 @@ static double stale;
 static const char *control;
 
 static struct node *node_of(fuse_ino_t ino) {
-    return ino == FUSE_ROOT_ID ? &root : (struct node *)(uintptr_t)ino;
+    return ino == FUSE_ROOT_ID ? &root : (struct node *)(uintptr_t)ino; // NOLINT
 }
 
 static void fd_path(int fd, char path[64]) {
     snprintf(path, 64, "/proc/self/fd/%d", fd);
-}
-
-/* What CONTROL says of a call: 0, or the errno to report; *done: carry it out first. Uses it up. */
-static int arranged(const char *operation, int fd, const char *name, bool *done) {
-    *done = true;
-    FILE *file = access(control, F_OK) == 0 ? fopen(control, "r+e") : NULL;
-    if (!file) {
-        return 0;
-    }
-    char path[PATH_MAX + 256], link[64], line[512], rest[4096] = "";
-    fd_path(fd, link);
-    ssize_t length = readlink(link, path, PATH_MAX);
-    snprintf(path + (length > 0 ? length : 0), 256, "/%s", name);
-    int reported = 0;
-    flock(fileno(file), LOCK_EX);
-    while (fgets(line, sizeof line, file)) {
-        char what[32], how[8], text[256] = "";
-        int number, skip, count;
-        if (sscanf(line, "%31s %d %7s %d %d %255s", what, &number, how, &skip, &count, text) < 5 ||
-            count <= 0) {
-            continue;
-        }
-        if (!reported && strcmp(what, operation) == 0 && strstr(path, text)) {
-            if (skip > 0) {
-                skip--;
-            } else {
-                reported = number;
-                *done = strcmp(how, "done") == 0;
-                count--;
-            }
-        }
-        size_t used = strlen(rest);
-        snprintf(rest + used, sizeof rest - used, "%s %d %s %d %d %s\n", what, number, how, skip,
-                 count, text);
-    }
-    rewind(file);
-    fputs(rest, file);
-    fflush(file);
-    if (ftruncate(fileno(file), (off_t)strlen(rest)) != 0) {
-        perror("nfsish");
-    }
-    fclose(file);
-    return reported;
-}
-
-/* A client asks anew for names in a folder that it changed, also when it was told that it failed.
- */
-static bool to_be_done(void) {
-    char line[512];
-    bool is = false;
-    FILE *file = access(control, F_OK) == 0 ? fopen(control, "re") : NULL;
-    while (file && fgets(line, sizeof line, file)) {
-        is |= strstr(line, " done ") != NULL;
-    }
-    if (file) {
-        fclose(file);
-    }
-    return is;
 }
 
 static int find(struct node *parent, const char *name, struct fuse_entry_param *entry) {
@@ -179,7 +117,7 @@ static void do_lookup(fuse_req_t request, fuse_ino_t parent, const char *name) {
     int failed = find(node_of(parent), name, &entry);
     if (failed == ENOENT) {
         entry.ino = 0; /* that it is missing is remembered too */
-        entry.entry_timeout = to_be_done() ? 0 : stale;
+        entry.entry_timeout = done_is_arranged(control) ? 0 : stale;
         failed = 0;
     }
     if (failed) {
@@ -242,7 +180,7 @@ static void do_mkdir(fuse_req_t request, fuse_ino_t parent, const char *name, mo
 
 static void do_unlink(fuse_req_t request, fuse_ino_t parent, const char *name) {
     bool done;
-    int fd = node_of(parent)->fd, reported = arranged("unlink", fd, name, &done);
+    int fd = node_of(parent)->fd, reported = arranged(control, "unlink", fd, name, &done);
     int failed = done && unlinkat(fd, name, 0) != 0 ? errno : 0;
     fuse_reply_err(request, reported ? reported : failed);
 }
@@ -258,7 +196,7 @@ static void do_rename(fuse_req_t request, fuse_ino_t parent, const char *name, f
         fuse_reply_err(request, EINVAL);
         return;
     }
-    int reported = arranged("rename", node_of(other)->fd, to, &done);
+    int reported = arranged(control, "rename", node_of(other)->fd, to, &done);
     int failed =
         done && renameat(node_of(parent)->fd, name, node_of(other)->fd, to) != 0 ? errno : 0;
     fuse_reply_err(request, reported ? reported : failed);
@@ -267,7 +205,7 @@ static void do_rename(fuse_req_t request, fuse_ino_t parent, const char *name, f
 static void do_link(fuse_req_t request, fuse_ino_t ino, fuse_ino_t parent, const char *name) {
     char path[64];
     bool done;
-    int folder = node_of(parent)->fd, reported = arranged("link", folder, name, &done);
+    int folder = node_of(parent)->fd, reported = arranged(control, "link", folder, name, &done);
     fd_path(node_of(ino)->fd, path);
     int failed = done && linkat(AT_FDCWD, path, folder, name, AT_SYMLINK_FOLLOW) != 0 ? errno : 0;
     if (reported || failed) {
@@ -291,7 +229,7 @@ static int reopen(struct node *node, int flags) {
 
 static void do_open(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *file) {
     bool done;
-    int reported = arranged("open", node_of(ino)->fd, "", &done);
+    int reported = arranged(control, "open", node_of(ino)->fd, "", &done);
     int fd = reported ? -1 : reopen(node_of(ino), file->flags);
     if (fd < 0) {
         fuse_reply_err(request, reported ? reported : errno);
@@ -329,7 +267,7 @@ static void do_read(fuse_req_t request, fuse_ino_t ino, size_t size, off_t offse
 static void do_write(fuse_req_t request, fuse_ino_t ino, const char *bytes, size_t size,
                      off_t offset, struct fuse_file_info *file) {
     bool done;
-    int reported = arranged("write", node_of(ino)->fd, "", &done);
+    int reported = arranged(control, "write", node_of(ino)->fd, "", &done);
     /* pwrite to a file opened with O_APPEND appends, whatever the offset. */
     ssize_t put = done ? pwrite((int)file->fh, bytes, size, offset) : 0;
     if (reported || put < 0) {
@@ -342,7 +280,7 @@ static void do_write(fuse_req_t request, fuse_ino_t ino, const char *bytes, size
 static void do_flush(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *file) {
     (void)file;
     bool done;
-    fuse_reply_err(request, arranged("flush", node_of(ino)->fd, "", &done));
+    fuse_reply_err(request, arranged(control, "flush", node_of(ino)->fd, "", &done));
 }
 
 static void do_release(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *file) {
@@ -354,7 +292,7 @@ static void do_release(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info
 static void do_fsync(fuse_req_t request, fuse_ino_t ino, int data, struct fuse_file_info *file) {
     (void)data;
     bool done;
-    int reported = arranged("fsync", node_of(ino)->fd, "", &done);
+    int reported = arranged(control, "fsync", node_of(ino)->fd, "", &done);
     int failed = done && fsync((int)file->fh) != 0 ? errno : 0;
     fuse_reply_err(request, reported ? reported : failed);
 }
@@ -373,7 +311,7 @@ static void do_opendir(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info
 static void do_readdir(fuse_req_t request, fuse_ino_t ino, size_t size, off_t offset,
                        struct fuse_file_info *file) {
     (void)ino;
-    DIR *folder = (DIR *)(uintptr_t)file->fh;
+    DIR *folder = (DIR *)(uintptr_t)file->fh; // NOLINT
     char *bytes = malloc(size);
     size_t used = 0;
     seekdir(folder, offset);
@@ -392,7 +330,7 @@ static void do_readdir(fuse_req_t request, fuse_ino_t ino, size_t size, off_t of
 
 static void do_releasedir(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *file) {
     (void)ino;
-    closedir((DIR *)(uintptr_t)file->fh);
+    closedir((DIR *)(uintptr_t)file->fh); // NOLINT
     fuse_reply_err(request, 0);
 }
 

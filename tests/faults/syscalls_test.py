@@ -156,8 +156,10 @@ def operations():
         victim.chmod(0o640)
         victim.write_bytes(content)
     yield Operation("verify", case.graph, reference, lambda room: ["cache", "verify"], damaged, (0, 1))
-    if "gc" in p.call("cache", "--help", cache=scratch / "none")[0]:
-        yield Operation("gc", case.graph, reference, lambda room: ["cache", "gc", "--max-size", "20K"], whole)
+    verbs = p.call("cache", "--help", cache=scratch / "none")[0]
+    for verb in (["gc", "--max-size", "20K"], ["reindex"]):
+        if verb[0] in verbs:
+            yield Operation(verb[0], case.graph, reference, lambda room, verb=verb: ["cache", *verb], whole)
     crops = made(training, "crops", "--only", "source", "--only", "destination")
     trained = made(training, "trained")
     yield Operation("checkpoint", training, p.digests(trained / "out"), words, crops)

@@ -44,7 +44,7 @@ def fuzz(target):
     corpus, seeds = folder / "corpus", ROOT / "tests/fuzz/corpus" / target
     corpus.mkdir(parents=True)
     seconds = SECONDS if target in MAIN else max(1, SECONDS // 4)
-    words = [str(BUILD / f"tests/fuzz_{target}"), f"-max_total_time={seconds}", "-timeout=20", "-rss_limit_mb=3000",
+    words = [str(BUILD / f"tests/fuzz_{target}"), f"-max_total_time={seconds}", "-timeout=60", "-rss_limit_mb=3000",
              "-print_final_stats=1", f"-artifact_prefix={folder}/", str(corpus)]
     words += [str(seeds)] if seeds.is_dir() else []
     dictionary = ROOT / f"tests/fuzz/{target}.dict"

@@ -16,7 +16,7 @@ import sys
 import time
 
 PROGRAM, SCRATCH = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2])
-COMMANDS = ("run plan explain validate nodes schema graph cache devices doctor model new "
+COMMANDS = ("run plan explain history validate nodes schema graph cache devices doctor model new "
             "version").split()
 failures = 0
 

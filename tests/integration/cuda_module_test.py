@@ -104,12 +104,12 @@ def test_not_opened_without_need():
 
 
 def test_devices_by_name():
-    for text, wanted in (("gpu", "--devices names 'gpu', allowed auto, cpu, cuda:N"),
-                         ("cuda:", "--devices names 'cuda:', allowed auto, cpu, cuda:N"),
-                         ("cuda:1x", "--devices names 'cuda:1x', allowed auto, cpu, cuda:N"),
-                         ("", "--devices names '', allowed auto, cpu, cuda:N"),
+    for text, wanted in (("gpu", "--devices names 'gpu', allowed auto, cpu, cuda:N, cpu:N"),
+                         ("cuda:", "--devices names 'cuda:', allowed auto, cpu, cuda:N, cpu:N"),
+                         ("cuda:1x", "--devices names 'cuda:1x', allowed auto, cpu, cuda:N, cpu:N"),
+                         ("", "--devices names '', allowed auto, cpu, cuda:N, cpu:N"),
                          ("cuda:63", "there is no device 'cuda:63'"),
-                         ("cpu,cuda:0", "--devices names 'cpu', allowed auto, cpu, cuda:N")):
+                         ("cpu,cuda:0", "--devices names 'cpu', allowed auto, cpu, cuda:N, cpu:N")):
         done = understudy("run", "g.yaml", "--devices", text)
         check(f"--devices '{text}' ends with 3", done.returncode == 3, done.stderr)
         check(f"--devices '{text}' says why", f"error: {wanted}" in done.stderr, done.stderr)

@@ -85,5 +85,12 @@ for at in range(len(data)):
         data[at + 60] ^= 0x40
 (cache / "index/data.mdb").write_bytes(data)
 again, said = p.call("plan", graph, "--json", cache=cache)
-p.check(again == words and not said, "a damaged kept graph is parsed anew", said)
+
+
+def decisions(text):
+    """Without the estimates: the flipped byte may have been one of the history's."""
+    return [(line.get("node"), line.get("frame"), line.get("state"), line.get("why"), line.get("run")) for line in p.events(text)]
+
+
+p.check(decisions(again) == decisions(words) and not said, "a damaged kept graph is parsed anew", again, words, said)
 print("the kept graph is the parsed one")

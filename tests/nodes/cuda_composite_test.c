@@ -192,8 +192,8 @@ static void the_plate_goes_up_once(void **state) {
     drop_inputs(&in);
 }
 
-/* When memory runs out the processor does it, and says so. */
-static void a_full_device_is_done_without(void **state) {
+/* When memory runs out the run is told so: it knows what to try next. */
+static void a_full_device_is_told(void **state) {
     (void)state;
     us_gpu_use(api);
     struct inputs in = make_inputs("log", 0.6, 20, 10);
@@ -204,8 +204,10 @@ static void a_full_device_is_done_without(void **state) {
     us_fake_input(task, "swap", 0, frame, us_value_ref(in.swap));
     us_fake_number(task, "erode_px", 200);
     us_emulation_set_memory(us_emulation_used() + 100000);
-    ASSERT_OK(us_fake_run(task));
-    assert_non_null(strstr(us_fake_warnings(task), "on device cuda:0; on the processor instead"));
+    struct us_error *error = us_fake_run(task);
+    assert_true(us_error_is(error, US_DEVICE_FULL));
+    assert_non_null(strstr(error->text, "on device cuda:0"));
+    us_error_free(error);
     us_emulation_set_memory(0);
     us_fake_destroy(task);
     drop_inputs(&in);
@@ -214,6 +216,6 @@ static void a_full_device_is_done_without(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(pixels_are_the_processors), cmocka_unit_test(outside_the_matte_bits_stay),
-        cmocka_unit_test(the_plate_goes_up_once), cmocka_unit_test(a_full_device_is_done_without)};
+        cmocka_unit_test(the_plate_goes_up_once), cmocka_unit_test(a_full_device_is_told)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

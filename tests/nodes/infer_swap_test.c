@@ -182,6 +182,51 @@ static void threads_share_the_table(void **state) {
     us_value_unref(models[1]);
 }
 
+/* Ten frames in batches of 1, 3 and 8 are the same ten pictures. */
+static void the_batch_changes_no_bit(void **state) {
+    (void)state;
+    enum { FRAMES = 10 };
+    static const size_t batches[] = {1, 3, 8};
+    struct us_digest first[FRAMES];
+    for (size_t way = 0; way < 3; way++) {
+        struct us_task *tasks[FRAMES];
+        for (int i = 0; i < FRAMES; i++) {
+            tasks[i] =
+                task_of(model_value, (struct us_fake_crop){.pose = i / 10.0, .missing = i == 4},
+                        "swap", "product");
+        }
+        for (size_t i = 0; i < FRAMES; i += batches[way]) {
+            const size_t left = FRAMES - i;
+            ASSERT_OK(us_fake_run_batch(tasks + i, left < batches[way] ? left : batches[way]));
+        }
+        for (int i = 0; i < FRAMES; i++) {
+            const struct us_digest digest = us_fake_output(tasks[i], "image")->digest;
+            first[i] = way == 0 ? digest : first[i];
+            assert_true(us_digest_equal(&digest, &first[i]));
+            us_fake_destroy(tasks[i]);
+        }
+        assert_false(us_digest_equal(&first[0], &first[1]));
+    }
+}
+
+/* The frame that does not fit is the only one without a result. */
+static void one_of_a_batch_can_fail(void **state) {
+    (void)state;
+    struct us_task *tasks[3];
+    for (int i = 0; i < 3; i++) {
+        tasks[i] =
+            task_of(model_value, (struct us_fake_crop){.size = i == 1 ? 64 : 0}, "swap", "learned");
+    }
+    ASSERT_ERROR(us_fake_run_batch(tasks, 3),
+                 "the model works on crops of 32 px, this one is 64 x 64");
+    assert_non_null(us_fake_output(tasks[0], "image"));
+    assert_null(us_fake_output(tasks[1], "image"));
+    assert_non_null(us_fake_output(tasks[2], "image"));
+    for (int i = 0; i < 3; i++) {
+        us_fake_destroy(tasks[i]);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_result_is_a_crop_in_the_same_place),
@@ -190,6 +235,8 @@ int main(void) {
         cmocka_unit_test(a_frame_without_face_passes),
         cmocka_unit_test(a_mismatch_is_one_clear_error),
         cmocka_unit_test(threads_share_the_table),
+        cmocka_unit_test(the_batch_changes_no_bit),
+        cmocka_unit_test(one_of_a_batch_can_fail),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

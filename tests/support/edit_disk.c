@@ -53,6 +53,10 @@ static void put(struct edit_disk *disk, const char *path, const char *text, bool
     assert_true(in_place || rename(beside, path) == 0);
 }
 
+void edit_disk_put(struct edit_disk *disk, const char *path, const char *text) {
+    put(disk, path, text, true, MTIME_NOW);
+}
+
 static void source_path(const struct edit_disk *disk, int set, int take, int frame,
                         char path[300]) {
     snprintf(path, 300, "%s/src/s%d.%d.%d", disk->folder, set, take, frame);
@@ -156,26 +160,64 @@ static const struct edit_task *any_task(struct edit_random *random, const struct
     return &state->tasks[first];
 }
 
+/* False when there is no such object. */
+static bool harm(struct edit_random *random, struct edit_disk *disk, const struct edit_task *task,
+                 bool gone) {
+    struct stat info;
+    char path[300];
+    const bool low = task->numbers[1] != task->numbers[0] && edit_chance(random, 50);
+    const struct us_digest *digest = &task->digests[low];
+    object_path(disk, digest, path);
+    if (!task->known || stat(path, &info) != 0) {
+        return false;
+    }
+    if (gone || disk->damage_count == 64) {
+        assert_int_equal(unlink(path), 0);
+        return true;
+    }
+    chmod(path, 0640);
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    assert_true(fd >= 0 && pwrite(fd, "!", 1, 8) == 1 && close(fd) == 0);
+    chmod(path, 0440);
+    disk->damaged[disk->damage_count++] = (struct edit_damage){*digest, info.st_ino};
+    return true;
+}
+
+/* A training is made anew only when something that runs reads it. */
+static bool lose_training(struct edit_random *random, struct edit_disk *disk,
+                          struct edit_world *world, const struct edit_state *state) {
+    for (int t = 0; t < state->count; t++) {
+        const struct edit_task *task = &state->tasks[t];
+        const bool training =
+            task->node < world->count && world->nodes[task->node].kind == EDIT_TRAIN;
+        for (int n = 0; training && n < world->count; n++) {
+            struct edit_node *node = &world->nodes[n];
+            if (node->link_count[0] && node->links[0][0].node == task->node &&
+                harm(random, disk, task, true)) {
+                node->i = edit_below(random, 4);
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
 const char *edit_disk_object(struct edit_random *random, struct edit_disk *disk,
-                             const struct edit_world *world, const struct edit_state *state) {
+                             struct edit_world *world, const struct edit_state *state) {
+    if (edit_chance(random, 15)) {
+        for (int t = 0; t < state->count; t++) {
+            harm(random, disk, &state->tasks[t], true);
+        }
+        return "all objects deleted";
+    }
+    if (edit_chance(random, 30) && lose_training(random, disk, world, state)) {
+        return "a training lost, what reads it changed";
+    }
     for (int tries = 0; tries < 20; tries++) {
-        const struct edit_task *task = any_task(random, world, state);
-        struct stat info;
-        char path[300];
-        object_path(disk, &task->digests[0], path);
-        if (!task->known || stat(path, &info) != 0) {
-            continue;
+        const bool gone = edit_chance(random, 60);
+        if (harm(random, disk, any_task(random, world, state), gone)) {
+            return gone ? "an object deleted" : "an object damaged";
         }
-        if (edit_chance(random, 60) || disk->damage_count == 64) {
-            assert_int_equal(unlink(path), 0);
-            return "an object deleted";
-        }
-        chmod(path, 0640);
-        int fd = open(path, O_WRONLY | O_CLOEXEC);
-        assert_true(fd >= 0 && pwrite(fd, "!", 1, 8) == 1 && close(fd) == 0);
-        chmod(path, 0440);
-        disk->damaged[disk->damage_count++] = (struct edit_damage){task->digests[0], info.st_ino};
-        return "an object damaged";
     }
     return "no object to damage";
 }

@@ -25,6 +25,8 @@ struct edit_disk {
 
 /* A fresh folder. */
 void edit_disk_make(struct edit_disk *disk, const char *folder);
+/* Writes a file in place. */
+void edit_disk_put(struct edit_disk *disk, const char *path, const char *text);
 /* Writes all source files. */
 void edit_disk_sources(struct edit_disk *disk, const struct edit_sources *sources);
 
@@ -34,9 +36,10 @@ const char *edit_disk_source(struct edit_random *random, struct edit_disk *disk,
 /* Puts every deleted one back. */
 void edit_disk_restore(struct edit_random *random, struct edit_disk *disk,
                        struct edit_sources *sources);
-/* Deletes or damages an object that holds the result of a task, or the file that one wrote. */
+/* Deletes or damages objects that hold results of tasks (and may change what reads a training), or
+ * the file that a task wrote. */
 const char *edit_disk_object(struct edit_random *random, struct edit_disk *disk,
-                             const struct edit_world *world, const struct edit_state *state);
+                             struct edit_world *world, const struct edit_state *state);
 const char *edit_disk_written(struct edit_random *random, struct edit_disk *disk,
                               const struct edit_world *world, const struct edit_state *state);
 

@@ -11,6 +11,7 @@ struct judge {
     struct us_str *faults;
     bool due[EDIT_TASKS];     /* had to run */
     bool wanted[EDIT_TASKS];  /* something that had to run, or to be made again, reads it */
+    bool twin[EDIT_TASKS];    /* or reads a task of the same action, whose result this one is */
     bool renewed[EDIT_TASKS]; /* it, or something above it, was trained anew for good reason */
     bool whole;               /* the run came to its end */
 };
@@ -40,8 +41,8 @@ static bool had_to_run(const struct judge *judge, int task) {
     if (!before->known || !edit_was_made(judge->made, before->id)) {
         return true;
     }
-    if (!before->at_hand &&
-        (edit_writes(judge->world->nodes[before->node].kind) || judge->wanted[task])) {
+    if (!before->at_hand && (edit_writes(judge->world->nodes[before->node].kind) ||
+                             judge->wanted[task] || judge->twin[task])) {
         return true;
     }
     return judge->renewed[task] && !edit_was_made(judge->made, after->id);
@@ -61,8 +62,8 @@ static bool same_id(const struct judge *judge, int a, int b) {
     return x->a == y->a && x->b == y->b;
 }
 
-/* Another task with the same action ran in this run, or one that made the same lost object again:
- * one result serves both. */
+/* Another task with the same action ran in this run, or the object that was lost came back for
+ * another task: one result serves both. */
 static bool shared(const struct judge *judge, int task) {
     for (int t = 0; t < judge->after->count; t++) {
         if (t != task && judge->outcome->did[t].done && same_id(judge, t, task)) {
@@ -72,9 +73,19 @@ static bool shared(const struct judge *judge, int task) {
     return !judge->before->tasks[task].there && judge->after->tasks[task].there;
 }
 
+static void find_twins(struct judge *judge) {
+    for (int t = 0; t < judge->after->count; t++) {
+        judge->twin[t] = false;
+        for (int o = 0; o < judge->after->count; o++) {
+            judge->twin[t] |= o != t && judge->wanted[o] && same_id(judge, o, t);
+        }
+    }
+}
+
 /* From the outputs up; then what follows from trainings, down. */
 static void find_due(struct judge *judge) {
-    for (int pass = 0; pass < 2; pass++) {
+    for (int pass = 0; pass < 3; pass++) {
+        find_twins(judge);
         memset(judge->wanted, 0, sizeof judge->wanted);
         for (int t = judge->after->count; t-- > 0;) {
             const struct edit_did *did = &judge->outcome->did[t];

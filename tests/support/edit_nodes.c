@@ -113,7 +113,10 @@ void edit_numbers(const struct edit_call *call, uint64_t numbers[EDIT_OUTPUTS]) 
 
 size_t edit_text(enum edit_kind kind, uint64_t number, char text[EDIT_TEXT]) {
     snprintf(text, EDIT_TEXT, "%016" PRIx64, number);
-    if (kind != EDIT_PAIR && kind != EDIT_WINDOW) {
+    /* Not of those whose numbers may be equal although their types differ. */
+    const bool is_long = kind == EDIT_PAIR || kind == EDIT_WINDOW || kind == EDIT_MIX ||
+                         kind == EDIT_GATHER || kind == EDIT_TRAIN;
+    if (!is_long) {
         return 16;
     }
     memset(text + 16, '.', EDIT_TEXT - 16);

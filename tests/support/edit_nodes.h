@@ -1,16 +1,17 @@
 /* Node types of the random edits (tests/exec/edits_test.c) and the functions they compute.
  *
- * Every value is a text that begins with a number in 16 hexadecimal digits. The number is a hash of
- * all that the result may depend on, so that whatever a key leaves out shows as a wrong number; the
- * lossy types (load, coarse, max, two.low) keep a few bits, so that results below them stand
- * although something above changed.
+ * Every value is a text that begins with a number in 16 hexadecimal digits; of some types a long
+ * one, which is a file of its own in the cache. The number is a hash of all that the result may
+ * depend on, so that whatever a key leaves out shows as a wrong number; the lossy types (load,
+ * coarse, max, two.low) keep a few bits, so that results below them stand although something above
+ * changed.
  *
  *     file    per frame  the bytes of a source file; its results are not stored (`reloads`)
  *     load    per frame  two bits of a source file
  *     gen     per frame  a hash of the frame's number
  *     mix     per frame  a list, and once or frames at `other`; a parameter of every kind
- *     pair    per frame  a and b, whose order matters; a long text
- *     window  per frame  neighbours; a long text
+ *     pair    per frame  a and b, whose order matters
+ *     window  per frame  neighbours
  *     coarse  per frame  two bits of a list
  *     two     per frame  outputs `full` and `low`
  *     gather  once       all frames
@@ -46,7 +47,7 @@ enum edit_kind {
     EDIT_KINDS
 };
 
-enum { EDIT_PORTS = 2, EDIT_OUTPUTS = 2, EDIT_TEXT = 2016 };
+enum { EDIT_PORTS = 2, EDIT_OUTPUTS = 2, EDIT_TEXT = 5008 };
 
 /* Parameters of all the types; each has the rows it needs. */
 struct edit_params {

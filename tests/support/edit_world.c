@@ -148,10 +148,21 @@ static void animate(struct edit_random *random, struct edit_node *node) {
     }
 }
 
+/* Trainings and what writes are more frequent than the rest. */
+static enum edit_kind random_kind(struct edit_random *random, int at) {
+    const uint32_t which = edit_below(random, 100);
+    if (at == 0) {
+        return (enum edit_kind)(which % EDIT_MIX);
+    }
+    return which < 12   ? EDIT_TRAIN
+           : which < 22 ? EDIT_WRITE
+           : which < 27 ? EDIT_SHEET
+                        : (enum edit_kind)(which % EDIT_KINDS);
+}
+
 static struct edit_node random_node(struct edit_random *random, struct edit_world *world, int at) {
     struct edit_node node = {.id = world->next_id++, .radius = 1, .steps = 1};
-    node.kind = at == 0 ? (enum edit_kind)edit_below(random, EDIT_MIX)
-                        : (enum edit_kind)edit_below(random, EDIT_KINDS);
+    node.kind = random_kind(random, at);
     node.range = edit_chance(random, 85) ? 0 : 1;
     node.set = (int)edit_below(random, EDIT_SETS);
     node.path = node.id;

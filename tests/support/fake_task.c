@@ -36,6 +36,7 @@ struct us_task {
     char *workspace, *destination;
     char name[64];
     struct us_str status, warnings;
+    struct us_error *failed;
 };
 
 static const struct us_param *find_param(const struct us_task *task, const char *name) {
@@ -204,6 +205,21 @@ void us_source_add(struct us_sources *sources, const char *role, const char *pat
     sources->items[sources->count++] = (struct us_source_item){us_strdup(role), us_strdup(path)};
 }
 
+static struct us_error *made(struct us_task *task) {
+    const struct us_node_type *type = task->type;
+    if (task->failed) {
+        struct us_error *error = task->failed;
+        task->failed = NULL;
+        return error;
+    }
+    for (int i = 0; type->outputs[i].name; i++) {
+        if (!task->outputs[i]) {
+            return us_fail(US_FAILED, "output '%s' was not set", type->outputs[i].name);
+        }
+    }
+    return NULL;
+}
+
 struct us_error *us_fake_run(struct us_task *task) {
     const struct us_node_type *type = task->type;
     if (type->check) {
@@ -217,14 +233,16 @@ struct us_error *us_fake_run(struct us_task *task) {
         task->destination = type->destination(task->params, task->frame);
     }
     US_TRY(type->run(task));
-    for (int i = 0; type->outputs[i].name; i++) {
-        if (!task->outputs[i]) {
-            return us_fail(US_FAILED, "output '%s' was not set", type->outputs[i].name);
-        }
+    return made(task);
+}
+
+struct us_error *us_fake_run_batch(struct us_task **tasks, size_t count) {
+    US_TRY(tasks[0]->type->run_batch(tasks, count));
+    for (size_t i = 0; i < count; i++) {
+        US_TRY(made(tasks[i]));
     }
     return NULL;
 }
-
 struct us_value *us_fake_output(const struct us_task *task, const char *port) {
     return task->outputs[find_port(task->type->outputs, port)];
 }
@@ -257,6 +275,16 @@ int us_task_threads(const struct us_task *task) {
 int us_task_device(const struct us_task *task) {
     return task->device;
 }
+void us_task_fail(struct us_task *task, struct us_error *error) {
+    us_error_free(task->failed);
+    task->failed = error;
+}
+
+struct us_error *us_task_device_full(const struct us_task *task, size_t wanted, size_t free) {
+    return us_fail(US_DEVICE_FULL, "cuda:%d is out of memory: %zu wanted, %zu free", task->device,
+                   wanted, free);
+}
+
 size_t us_task_devices(const struct us_task *task, const int **ordinals) {
     *ordinals = &task->device;
     return task->device >= 0;

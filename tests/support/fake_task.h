@@ -42,6 +42,8 @@ void us_fake_cancel_after(struct us_task *task, int count);
 /* Checks parameters (type->check), collects sources and the destination, runs, and fails when an
  * output was not set. */
 struct us_error *us_fake_run(struct us_task *task) US_NODISCARD;
+/* Runs several of one type at once; the first error of any. */
+struct us_error *us_fake_run_batch(struct us_task **tasks, size_t count) US_NODISCARD;
 
 /* NULL when it was not set; borrowed. */
 struct us_value *us_fake_output(const struct us_task *task, const char *port);

@@ -15,7 +15,7 @@
 
 enum { FRAMES = 12, ORDINALS = 8 };
 
-static const int two[] = {5, 2};
+static const struct us_run_device two[] = {{.ordinal = 5}, {.ordinal = 2}};
 static atomic_int users[ORDINALS]; /* of each ordinal, now */
 static atomic_int most, together;  /* tasks with a device at once; uses of one by two tasks */
 static atomic_int on_cpu, on_device[ORDINALS], on_all, plain;
@@ -87,7 +87,8 @@ static const struct us_node_type toy_one = TOY("toy_one", wants_one, use_devices
 static const struct us_node_type toy_all = TOY("toy_all", wants_all, use_devices);
 static const struct us_node_type toy_plain = TOY("toy_plain", NULL, use_none);
 
-static void run(const char *name, const char *text, const int *devices, size_t device_count) {
+static void run(const char *name, const char *text, const struct us_run_device *devices,
+                size_t device_count) {
     const struct us_node_type *types[] = {&toy_one, &toy_all, &toy_plain};
     const struct us_registry registry = {types, 3, us_toys.codec};
     char folder[256], path[300], cache[300];

@@ -196,9 +196,9 @@ static void is_refused(struct shot *shot, enum us_code code, const char *text) {
 
 static void what_is_taken_is_told_by_place(void **state) {
     (void)state;
-    static const int ordinals[] = {5, 2};
-    static const struct us_device_memory has[] = {{80 * 1048576ul, 70 * 1048576ul},
-                                                  {80 * 1048576ul, 60 * 1048576ul}};
+    static const struct us_run_device devices[] = {
+        {.ordinal = 5, .has = {80 * 1048576ul, 70 * 1048576ul}},
+        {.ordinal = 2, .has = {80 * 1048576ul, 60 * 1048576ul}}};
     const struct us_memory_use *uses;
     struct shot shot = make_shot(learning);
     plan(&shot, NULL, NULL, (struct us_run_options){.memory_bytes = 100 * mib});
@@ -212,7 +212,7 @@ static void what_is_taken_is_told_by_place(void **state) {
     assert_string_equal(uses->note, "12 images");
     close_shot(&shot);
     plan(&shot, NULL, NULL, (struct us_run_options){.devices_later = true});
-    us_run_use_devices(shot.run, ordinals, has, 2);
+    us_run_use_devices(shot.run, devices, 2);
     assert_int_equal(us_run_memory(shot.run, &uses), 2);
     assert_int_equal(uses[0].place, 2); /* it may be given the one that has least */
     assert_int_equal(uses[0].bytes, 40 * mib);
@@ -228,15 +228,15 @@ static void what_is_taken_is_told_by_place(void **state) {
 
 static void what_cannot_fit_is_refused(void **state) {
     (void)state;
-    static const int ordinals[] = {3};
-    static const struct us_device_memory has = {80 * 1048576ul, 39 * 1048576ul}, unknown = {0};
+    static const struct us_run_device known = {.ordinal = 3,
+                                               .has = {80 * 1048576ul, 39 * 1048576ul}},
+                                      unknown = {.ordinal = 3};
     struct shot shot = make_shot(learning);
     plan(&shot, NULL, NULL, (struct us_run_options){.memory_bytes = 50 * mib});
     is_refused(&shot, US_MISSING,
                "node 'model' (toy_learn) takes 52.0 MiB of memory, this run may take 50.0 MiB: 2.0 "
                "MiB too much");
-    const struct us_run_options options = {
-        .devices = ordinals, .device_memory = &has, .device_count = 1};
+    const struct us_run_options options = {.devices = &known, .device_count = 1};
     plan(&shot, NULL, NULL, options);
     is_refused(&shot, US_MISSING,
                "node 'model' (toy_learn) takes 40.0 MiB on cuda:3, which has 39.0 MiB free: 1.0 "
@@ -245,9 +245,7 @@ static void what_cannot_fit_is_refused(void **state) {
     is_refused(&shot, US_FAILED, "node 'model' (toy_learn)");
     plan(&shot, "size", "39", options);
     runs(&shot, 2 * FRAMES + 1);
-    plan(
-        &shot, NULL, NULL,
-        (struct us_run_options){.devices = ordinals, .device_memory = &unknown, .device_count = 1});
+    plan(&shot, NULL, NULL, (struct us_run_options){.devices = &unknown, .device_count = 1});
     runs(&shot, FRAMES + 1);
 }
 
