@@ -41,7 +41,7 @@ static void json_pin(const struct us_pin *pin) {
 struct us_error *us_cache_show_pins(struct us_store *store, const char *folder,
                                     const struct us_arguments *arguments, int *status) {
     (void)folder;
-    (void)status;
+    *status = 0;
     struct us_pin *pins;
     size_t count;
     US_TRY(us_cache_pins(store, &pins, &count));
@@ -62,7 +62,7 @@ struct us_error *us_cache_show_pins(struct us_store *store, const char *folder,
 struct us_error *us_cache_remove_pin(struct us_store *store, const char *folder,
                                      const struct us_arguments *arguments, int *status) {
     (void)folder;
-    (void)status;
+    *status = 0;
     US_TRY(us_cache_unpin(store, arguments->words[1]));
     if (!arguments->json) {
         printf("'%s' is no longer pinned\n", arguments->words[1]);

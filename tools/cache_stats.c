@@ -126,7 +126,7 @@ static struct us_error *read_all(struct us_store *store, struct all *all) {
 
 struct us_error *us_cache_show_stats(struct us_store *store, const char *folder,
                                      const struct us_arguments *arguments, int *status) {
-    (void)status;
+    *status = 0;
     struct all all = {0};
     struct us_error *error = read_all(store, &all);
     if (!error && arguments->json) {

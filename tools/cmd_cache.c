@@ -131,7 +131,7 @@ static struct us_error *verify(struct us_store *store, const char *folder,
 static struct us_error *reindex(struct us_store *store, const char *folder,
                                 const struct us_arguments *arguments, int *status) {
     (void)folder;
-    (void)status;
+    *status = 0;
     struct us_cache_rebuilt rebuilt;
     US_TRY(us_cache_reindex(store, &rebuilt));
     if (arguments->json) {
