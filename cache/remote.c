@@ -232,6 +232,12 @@ static void file_states(struct us_store *store, const char *const *paths, size_t
     local->ops->file_states(local, paths, count, states);
 }
 
+static void file_digests(struct us_store *store, const char *const *paths, size_t count,
+                         struct us_digest *digests, struct us_error **errors) {
+    struct us_store *local = remote_of(store)->local;
+    local->ops->file_digests(local, paths, count, digests, errors);
+}
+
 static void remember_file(struct us_store *store, const char *path,
                           const struct us_digest *digest) {
     struct us_store *local = remote_of(store)->local;
@@ -264,6 +270,16 @@ static void remember(struct us_store *store, const char *name, const void *bytes
     local->ops->remember(local, name, bytes, size);
 }
 
+static void log_add(struct us_store *store, const char *name, const char *line) {
+    struct us_store *local = remote_of(store)->local;
+    local->ops->log_add(local, name, line);
+}
+
+static char *log_read(struct us_store *store, const char *name, int64_t *first) {
+    struct us_store *local = remote_of(store)->local;
+    return local->ops->log_read(local, name, first);
+}
+
 static const struct us_store_ops ops = {
     .find_record = find_record,
     .put_record = put_record,
@@ -274,12 +290,15 @@ static const struct us_store_ops ops = {
     .put_object = put_object,
     .file_digest = file_digest,
     .file_states = file_states,
+    .file_digests = file_digests,
     .remember_file = remember_file,
     .workspace = workspace,
     .lease = lease,
     .release = release,
     .recall = recall,
     .remember = remember,
+    .log_add = log_add,
+    .log_read = log_read,
 };
 
 struct us_error *us_remote_open(struct us_store *local, const struct us_remote_options *options,

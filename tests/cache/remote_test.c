@@ -100,6 +100,18 @@ static void fill(void) {
     assert_int_equal(http_server.count, 3);
 }
 
+static void it_does_all_that_a_store_does(void **state) {
+    (void)state;
+    struct warnings warnings;
+    struct us_store *store = open_host("whole", NULL, &warnings);
+    void *calls[sizeof *store->ops / sizeof(void *)];
+    memcpy(calls, store->ops, sizeof *store->ops);
+    for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) {
+        assert_non_null(calls[i]);
+    }
+    us_remote_close(store);
+}
+
 static void what_one_host_makes_another_finds(void **state) {
     (void)state;
     fill();
@@ -401,6 +413,7 @@ static void wrong_settings_are_refused(void **state) {
 int main(void) {
     setenv("HOME", us_test_folder(), 1);
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(it_does_all_that_a_store_does, http_server_forget),
         cmocka_unit_test_setup(what_one_host_makes_another_finds, http_server_forget),
         cmocka_unit_test_setup(nothing_is_sent_twice_and_the_first_record_stays,
                                http_server_forget),
