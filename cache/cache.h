@@ -60,4 +60,13 @@ struct us_cache_check {
 /* Reads everything and checks it; cache/care.h has more of it. */
 struct us_error *us_cache_verify(struct us_store *store, struct us_cache_check *check) US_NODISCARD;
 
+/* Calls `visit` with the name of every object, or of every record and its note; its error ends
+ * that. What is published or taken away meanwhile may be missed or named. It may call the store. */
+typedef struct us_error *us_cache_visit(void *context, const struct us_digest *name,
+                                        const struct us_record_note *note);
+struct us_error *us_cache_each_object(struct us_store *store, us_cache_visit *visit,
+                                      void *context) US_NODISCARD;
+struct us_error *us_cache_each_record(struct us_store *store, us_cache_visit *visit,
+                                      void *context) US_NODISCARD;
+
 #endif

@@ -12,6 +12,9 @@ us_cache_verb us_cache_show_stats, us_cache_collect, us_cache_show_pins, us_cach
 
 /* Opens the cache itself: it wants the graph, too. */
 struct us_error *us_cache_add_pin(const struct us_arguments *arguments) US_NODISCARD;
+/* The whole cache to the remote cache, and from there what a run of a graph would use. */
+struct us_error *us_cache_push(const struct us_arguments *arguments) US_NODISCARD;
+struct us_error *us_cache_pull(const struct us_arguments *arguments) US_NODISCARD;
 
 /* "12,345" is not how numbers are printed here: "12345 objects (1.5 GiB)". */
 void us_cache_count_text(struct us_str *out, struct us_cache_count count, const char *what);

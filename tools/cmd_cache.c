@@ -153,22 +153,26 @@ enum care {
     DRY_RUN = 8,
     NAME = 16,
     SAMPLE = 32,
-    GRAPH = 64
+    GRAPH = 64,
+    REMOTE = 128
 };
 
 static const struct verb {
     const char *name, *words;
-    us_cache_verb *run; /* NULL: pin */
-    size_t least, most; /* words behind the verb */
-    unsigned takes;     /* enum care */
+    us_cache_verb *run;                                              /* NULL: */
+    struct us_error *(*alone)(const struct us_arguments *arguments); /* opens the cache by itself */
+    size_t least, most;                                              /* words behind the verb */
+    unsigned takes;                                                  /* enum care */
 } verbs[] = {
-    {"stats", "nothing more", us_cache_show_stats, 0, 0, 0},
-    {"gc", "nothing more", us_cache_collect, 0, 0, MAX_SIZE | KEEP | RECORDS_KEEP | DRY_RUN},
-    {"verify", "nothing more", verify, 0, 0, SAMPLE},
-    {"reindex", "nothing more", reindex, 0, 0, 0},
-    {"pins", "nothing more", us_cache_show_pins, 0, 0, 0},
-    {"pin", "GRAPH [NODE...]", NULL, 1, 14, NAME | GRAPH},
-    {"unpin", "NAME", us_cache_remove_pin, 1, 1, 0},
+    {"stats", "nothing more", us_cache_show_stats, NULL, 0, 0, 0},
+    {"gc", "nothing more", us_cache_collect, NULL, 0, 0, MAX_SIZE | KEEP | RECORDS_KEEP | DRY_RUN},
+    {"verify", "nothing more", verify, NULL, 0, 0, SAMPLE},
+    {"reindex", "nothing more", reindex, NULL, 0, 0, 0},
+    {"pins", "nothing more", us_cache_show_pins, NULL, 0, 0, 0},
+    {"pin", "GRAPH [NODE...]", NULL, us_cache_add_pin, 1, 14, NAME | GRAPH},
+    {"unpin", "NAME", us_cache_remove_pin, NULL, 1, 1, 0},
+    {"push", "nothing more", NULL, us_cache_push, 0, 0, REMOTE},
+    {"pull", "GRAPH", NULL, us_cache_pull, 1, 1, REMOTE | GRAPH},
 };
 
 static struct us_error *check_options(const struct verb *verb,
@@ -186,6 +190,8 @@ static struct us_error *check_options(const struct verb *verb,
         {arguments->sample > 0, SAMPLE, "sample"},
         {arguments->setting_count > 0, GRAPH, "set"},
         {arguments->frames != NULL, GRAPH, "frames"},
+        {arguments->remote != NULL, REMOTE, "remote"},
+        {arguments->remote_mode != NULL, REMOTE, "remote-mode"},
     };
     size_t words = arguments->word_count - 1;
     if (words < verb->least || words > verb->most) {
@@ -213,7 +219,7 @@ static struct us_error *find_verb(const struct us_arguments *arguments, const st
     return near ? us_fail(US_USAGE, "cache: no verb '%s'; did you mean '%s'?", word, near)
                 : us_fail(US_USAGE,
                           "cache: no verb '%s', allowed are stats, gc, verify, reindex, "
-                          "pins, pin, unpin",
+                          "pins, pin, unpin, push, pull",
                           word);
 }
 
@@ -239,6 +245,6 @@ int us_command_cache(const struct us_arguments *arguments) {
         return us_show_error(us_error_hint(error, "understudy cache --help"));
     }
     int status = 0;
-    error = verb->run ? with_cache(verb, arguments, &status) : us_cache_add_pin(arguments);
+    error = verb->run ? with_cache(verb, arguments, &status) : verb->alone(arguments);
     return error ? us_show_error(error) : status;
 }

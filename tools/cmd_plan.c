@@ -138,6 +138,7 @@ static struct us_error *plan(struct us_session *session, const struct us_argumen
 int us_command_plan(const struct us_arguments *arguments) {
     struct us_session session;
     struct us_error *error = us_session_open(arguments, &session);
+    error = error ? error : us_session_use_remote(&session, arguments, US_REMOTE_ASK);
     if (!error) {
         error = plan(&session, arguments);
     }

@@ -119,6 +119,7 @@ static struct us_error *execute(struct us_session *session, const struct us_argu
         error = us_run_execute(run, summary);
         us_progress_close(watch->progress);
         us_eta_learn(watch->eta, summary);
+        us_session_flush(session, caught != 0, arguments->json);
     }
     atomic_store(&current, NULL);
     if (!error) {
@@ -237,6 +238,7 @@ int us_command_run(const struct us_arguments *arguments) {
     catch_signals();
     struct us_session session = {0};
     error = error ? error : us_session_open(arguments, &session);
+    error = error ? error : us_session_use_remote(&session, arguments, US_REMOTE_USE);
     const int status = error ? us_show_error(error) : run_graph(&session, arguments);
     us_session_finish(&session);
     us_team_leave();

@@ -15,6 +15,7 @@ struct us_arguments {
     const char **only;
     size_t only_count;
     const char *cache, *models, *frames, *devices, *as, *trace;
+    const char *remote, *remote_mode;
     int threads;               /* 0: not given */
     size_t memory;             /* bytes; 0: not given */
     size_t max_size;           /* bytes; 0: not given */
@@ -43,6 +44,7 @@ enum us_option_bit {
     US_OPT_TRACE = 1 << 14,
     US_OPT_STATES = 1 << 15,
     US_OPT_CARE = 1 << 24, /* what the cache's verbs take */
+    US_OPT_REMOTE = 1 << 20,
     US_OPT_RUN = US_OPT_SET | US_OPT_CACHE | US_OPT_MODELS | US_OPT_ONLY | US_OPT_FRAMES,
 };
 

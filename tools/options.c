@@ -23,6 +23,12 @@ static const struct option options[] = {
      SETTING, 0, 'p'},
     {"cache", "DIR", "cache folder (else $UNDERSTUDY_CACHE, else ~/.cache/understudy)",
      US_OPT_CACHE, TEXT, AT(cache), 0},
+    {"remote", "URL",
+     "remote cache: http://..., https://..., s3://BUCKET/PREFIX (else $UNDERSTUDY_REMOTE, else "
+     "none)",
+     US_OPT_REMOTE, TEXT, AT(remote), 0},
+    {"remote-mode", "MODE", "read, write, or both (the default; else $UNDERSTUDY_REMOTE_MODE)",
+     US_OPT_REMOTE, TEXT, AT(remote_mode), 0},
     {"models", "DIR",
      "folder of network weights (else $UNDERSTUDY_MODELS, else beside the program)", US_OPT_MODELS,
      TEXT, AT(models), 0},

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "cache/cache.h"
+#include "cache/remote.h"
 #include "nodes/registry.h"
 #include "runtime/api/task.h"
 #include "runtime/base/mem.h"
@@ -76,7 +77,12 @@ struct us_error *us_session_open(const struct us_arguments *arguments, struct us
 }
 
 void us_session_finish(struct us_session *session) {
-    us_cache_close(session->store);
+    if (session->remote) {
+        session->store->warn = us_remote_warning;
+        us_remote_close(session->store);
+    } else {
+        us_cache_close(session->store);
+    }
     us_graph_destroy(session->graph);
     us_frames_finish(&session->frames);
 }

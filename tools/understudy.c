@@ -11,8 +11,8 @@
 
 const struct us_command us_commands[] = {
     {"run", "GRAPH", 1, 1,
-     US_OPT_RUN | US_OPT_THREADS | US_OPT_MEMORY | US_OPT_DEVICES | US_OPT_KEEP_GOING |
-         US_OPT_TRACE | US_OPT_JSON,
+     US_OPT_RUN | US_OPT_REMOTE | US_OPT_THREADS | US_OPT_MEMORY | US_OPT_DEVICES |
+         US_OPT_KEEP_GOING | US_OPT_TRACE | US_OPT_JSON,
      "run what the graph's outputs need and the cache does not hold",
      "Exit status: 0 done, 1 a node failed, 2 bad usage or graph, 3 something needed is missing,\n"
      "75 worth trying again (full disk), 78 refused by policy, 130 and 143 stopped by a signal.\n"
@@ -27,7 +27,7 @@ const struct us_command us_commands[] = {
      "Takes part in the trainings of rank 0, which starts it.\n", "understudy rank\n",
      us_command_rank},
     {"plan", "GRAPH", 1, 1,
-     US_OPT_RUN | US_OPT_THREADS | US_OPT_MEMORY | US_OPT_DEVICES | US_OPT_JSON,
+     US_OPT_RUN | US_OPT_REMOTE | US_OPT_THREADS | US_OPT_MEMORY | US_OPT_DEVICES | US_OPT_JSON,
      "say what run would do, why, how long it took before, and what memory it takes",
      "Exit status: 3 when a training does not fit into the memory there is: run refuses it too.\n",
      "understudy plan shot.yaml -p erode_px=6\n", us_command_plan},
@@ -55,8 +55,11 @@ const struct us_command us_commands[] = {
      "understudy graph shot.yaml --svg > shot.svg\n"
      "understudy graph shot.yaml --svg --states > shot.svg\n",
      us_command_graph},
-    {"cache", "stats | gc | verify | reindex | pins | pin GRAPH [NODE...] | unpin NAME", 1, 15,
-     US_OPT_CACHE | US_OPT_JSON | US_OPT_CARE | US_OPT_SET | US_OPT_MODELS | US_OPT_FRAMES,
+    {"cache",
+     "stats | gc | verify | reindex | pins | pin GRAPH [NODE...] | unpin NAME | push | pull GRAPH",
+     1, 15,
+     US_OPT_CACHE | US_OPT_JSON | US_OPT_CARE | US_OPT_REMOTE | US_OPT_SET | US_OPT_MODELS |
+         US_OPT_FRAMES,
      "count, shrink, check or repair what the cache holds, or pin results",
      "stats    what it holds by kind, and by show and node type\n"
      "gc       removes what no result needs; over --max-size also results: first those that are\n"
@@ -64,11 +67,14 @@ const struct us_command us_commands[] = {
      "         names. A result that is gone is made again when it is needed.\n"
      "verify   reads everything and moves damaged files aside; status 1 when there were any\n"
      "reindex  makes tables and indexes anew from what lies in the cache\n"
-     "pin      keeps the results of a graph's outputs, or of the nodes named, until unpin\n",
+     "pin      keeps the results of a graph's outputs, or of the nodes named, until unpin\n"
+     "push     sends the whole cache to the remote cache\n"
+     "pull     fetches from there what a run of the graph would use\n",
      "understudy cache stats\n"
      "understudy cache gc --max-size 500G --keep 30d --dry-run\n"
      "understudy cache pin shot.yaml comp model --name ab010_delivery\n"
      "understudy cache unpin ab010_delivery\n"
+     "understudy cache pull shot.yaml --remote https://cache.example/nightfall\n"
      "understudy cache verify --sample 5% --cache /mnt/cache\n",
      us_command_cache},
     {"devices", "", 0, 0, US_OPT_JSON, "list what can compute here", "", "understudy devices\n",

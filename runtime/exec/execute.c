@@ -196,8 +196,11 @@ static void job_wait(struct job *job) {
 
 static void job_open(struct job *job, const struct grant *grant) {
     struct us_event event = {.kind = US_EVENT_START, .why = job->task->why};
-    send_event_at(job->run, job->task, grant, &event);
-    job->open = true;
+    bool *started = &job->run->sides[job->task - job->run->tasks].started;
+    if (!*started) {
+        send_event_at(job->run, job->task, grant, &event);
+    }
+    *started = job->open = true;
     job->error = task_open(job->run, job->task, grant, &job->at);
 }
 

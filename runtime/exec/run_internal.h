@@ -85,6 +85,7 @@ struct grant {
 
 /* Of a task while the run executes. */
 struct task_side {
+    bool started;                 /* its start was told; it may be tried again (again.c) */
     uint32_t waiting;             /* inputs that still have to run (lock) */
     atomic_uint readers;          /* tasks that still have to run and read it */
     _Atomic float remake_seconds; /* with what is above and not stored; 0: not known */

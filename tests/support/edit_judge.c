@@ -32,7 +32,8 @@ static void fault(struct judge *judge, int task, const char *what) {
  *  - it writes a file that is not there, or not as it must be; or
  *  - its result is not at hand (lost, damaged, or never stored) and something that had to run reads
  *    it; or
- *  - something above it was trained anew, for one of these reasons, and made its action a new one.
+ *  - something above it was trained anew, for one of these reasons, and made its action a new one,
+ *    or its result another one, which is to be written or read.
  * Getting a value back without an event of its own (reading again, making again in passing) is no
  * run. */
 static bool had_to_run(const struct judge *judge, int task) {
@@ -45,7 +46,9 @@ static bool had_to_run(const struct judge *judge, int task) {
                              judge->wanted[task] || judge->twin[task])) {
         return true;
     }
-    return judge->renewed[task] && !edit_was_made(judge->made, after->id);
+    const bool other = before->numbers[0] != after->numbers[0] &&
+                       (edit_writes(judge->world->nodes[before->node].kind) || judge->wanted[task]);
+    return judge->renewed[task] && (other || !edit_was_made(judge->made, after->id));
 }
 
 static void want(int input, void *context) {

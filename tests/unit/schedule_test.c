@@ -24,6 +24,7 @@ static const struct us_run_device parts[] = {{.kind = US_DEVICE_CPU, .ordinal = 
 static atomic_int now, most, alone, on_cpu, on_gpu[2], threads_seen, sizes[9];
 static const char *batch_fault; /* of the whole batch, once; then NULL */
 static struct us_str story;
+static int begun; /* starts that were told */
 
 static struct us_error *some_frames(const void *params, struct us_frames *frames) {
     (void)params;
@@ -143,6 +144,7 @@ static const struct us_node_type toy_batch = {TOY("toy_batch", batches, one_run)
 
 static void note(void *context, const struct us_event *event) {
     (void)context;
+    begun += event->kind == US_EVENT_START;
     if (event->kind == US_EVENT_WARNING) {
         us_str_printf(&story, "%s\n", event->status);
     }
@@ -165,6 +167,7 @@ static struct us_summary run(const char *type, const struct us_run_device *devic
     now = most = alone = on_cpu = on_gpu[0] = on_gpu[1] = 0;
     memset(sizes, 0, sizeof sizes);
     us_str_clear(&story);
+    begun = 0;
     struct us_graph *graph;
     struct us_store *store;
     struct us_run *made;
@@ -214,6 +217,7 @@ static void a_full_device_is_left_for_another_and_then_the_cpu(void **state) {
     assert_int_equal(on_gpu[0], FRAMES);
     assert_int_equal(on_gpu[1], FRAMES);
     assert_int_equal(on_cpu, FRAMES);
+    assert_int_equal(begun, FRAMES); /* once, however often it is tried */
     assert_true(told("cuda:0 is out of memory: 3.0 MiB wanted, 1.0 MiB free; on another device"));
     assert_true(told("cuda:1 is out of memory: 3.0 MiB wanted, 1.0 MiB free; on the CPU"));
 }

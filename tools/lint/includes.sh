@@ -18,6 +18,7 @@ bad=$(
     owner xxhash.h 'runtime/base/hash.c'
     owner openexr 'nodes/io/exr_'
     owner lmdb.h 'cache/index.c'
+    owner curl/ 'cache/curl_library.h'
     owner sodium.h 'nodes/|cache/|tools/'
     owner png.h 'nodes/io/'
     owner jpeglib.h 'nodes/io/'
