@@ -109,7 +109,7 @@ struct us_plan_result us_run_plan_result(const struct us_run *run, size_t index)
         .key = task->plan_key,
         .objects = task->digests,
         .count = (size_t)us_port_count(task_node(run, task)->type->outputs),
-        .stored = task_is_stored(run, task),
+        .stored = task_is_stored(run, task) && !task->unstored,
     };
 }
 

@@ -19,9 +19,9 @@ params:
   out: {{type: path, default: out}}
   erode: {{type: float, default: 2}}
 nodes:
-  plate: {{type: synth_plate, identity: a, seed: 1, frames: 1001-{1000 + FRAMES}, width: 64, height: 48}}
-  edit: {{type: matte_edit, matte: plate.image, channel: R, erode_px: $(erode)}}
-  soft: {{type: matte_edit, matte: edit, channel: G, feather_px: 3}}
+  plate: {{type: synth_plate, cache: keep, identity: a, seed: 1, frames: 1001-{1000 + FRAMES}, width: 64, height: 48}}
+  edit: {{type: matte_edit, cache: keep, matte: plate.image, channel: R, erode_px: $(erode)}}
+  soft: {{type: matte_edit, cache: keep, matte: edit, channel: G, feather_px: 3}}
   out: {{type: exr_write, image: soft, path: $(out)/m.####.exr}}
 outputs: [out]
 """
