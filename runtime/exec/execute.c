@@ -287,11 +287,29 @@ static struct us_error *job_publish(struct job *job) {
     return publish(run, job->task, &job->keys, &job->record);
 }
 
+/* A process that stood still for long lost its lease, and who took it shares the task's workspace:
+ * what went wrong then does not count once the result is there. */
+static void look_again(struct job *job) {
+    bool found = false;
+    if (us_error_is(job->error, US_CANCELLED)) {
+        return;
+    }
+    us_error_free(find_result(job->run, job->task, &job->keys, &job->record, &found));
+    if (found) {
+        us_error_free(job->error);
+        job->error = NULL;
+        job->found = true;
+    }
+}
+
 /* The end of a job, however it went. */
 static struct outcome job_end(struct job *job, const struct grant *grant) {
     struct us_run *run = job->run;
     char status[sizeof job->at.status];
     status[0] = '\0';
+    if (job->error && job->open) {
+        look_again(job);
+    }
     if (!job->error && job->found) {
         job->error = publish(run, job->task, &job->keys, &job->record);
     } else if (!job->error) {

@@ -168,6 +168,9 @@ static void add_input(const struct us_run *run, const struct task *task, int por
             }
             if (node->type->keyed_by_names) {
                 us_hasher_string(&hasher, task_node(run, above)->name);
+                if (ref.port) {
+                    us_hasher_string(&hasher, task_node(run, above)->type->outputs[ref.port].name);
+                }
             }
             identity_of(run, &ref, plan, &hasher);
         }

@@ -280,7 +280,7 @@ static struct us_error *decide(struct us_run *run, struct task *task) {
     }
     if (!found) {
         why = task->forced ? "its result is no longer in the cache" : why_miss(run, task);
-        task->maybe = !state.known;
+        task->maybe = !state.known && was_made_somewhere(run, task);
         decide_run(task, why);
     } else if (destination_stands(run, task, &why)) {
         task->resolved = true;

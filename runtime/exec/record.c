@@ -64,38 +64,58 @@ struct us_error *load_record(struct us_run *run, const struct us_digest *key, si
     return NULL;
 }
 
-/* The fields' beginning is an object of its own, put once a node and run. */
-static struct us_error *put_prefix(struct us_run *run, const struct task *task,
-                                   const struct us_str *fields, struct us_digest *digest,
-                                   size_t *size) {
+/* The fields' beginning is an object of its own, put once a node and run, before any record. */
+static struct us_error *put_prefix(struct us_run *run, const struct task *task) {
     struct node_tasks *tasks = &run->nodes[task->node];
-    *size = tasks->prefix.length;
-    *digest = tasks->prefix_digest;
-    if (!*size || *size > fields->length || memcmp(fields->data, tasks->prefix.data, *size) != 0) {
-        *size = 0;
-        *digest = (struct us_digest){0};
+    if (!tasks->prefix.length ||
+        atomic_load_explicit(&tasks->prefix_stored, memory_order_relaxed)) {
         return NULL;
     }
-    if (!atomic_load_explicit(&tasks->prefix_stored, memory_order_relaxed)) {
-        US_TRY(run->store->ops->put_object(run->store, digest, tasks->prefix.data, *size));
-        atomic_store_explicit(&tasks->prefix_stored, true, memory_order_relaxed);
-    }
+    US_TRY(run->store->ops->put_object(run->store, &tasks->prefix_digest, tasks->prefix.data,
+                                       tasks->prefix.length));
+    atomic_store_explicit(&tasks->prefix_stored, true, memory_order_relaxed);
     return NULL;
 }
 
+/* What stands behind a note's pointers. */
+struct named {
+    struct us_digest objects[MAX_OUTPUTS];
+    uint64_t sizes[MAX_OUTPUTS];
+};
+
+/* A record names the fields' beginning too: as long as it stands, that is kept. */
 static struct us_record_note note_of(const struct us_run *run, const struct task *task,
-                                     const struct record *record) {
+                                     const struct record *record, struct named *named) {
+    const struct node_tasks *tasks = &run->nodes[task->node];
     struct us_record_note note = {.type = task_node(run, task)->type->name,
                                   .show = run->graph->show,
                                   .seconds = record->remake_seconds > record->seconds
                                                  ? record->remake_seconds
-                                                 : record->seconds};
+                                                 : record->seconds,
+                                  .objects = named->objects,
+                                  .sizes = named->sizes};
     if (task_is_stored(run, task) && !record->unstored) {
-        note.objects = record->outputs;
-        note.sizes = record->sizes;
         note.object_count = record->output_count;
+        memcpy(named->objects, record->outputs, record->output_count * sizeof *record->outputs);
+        memcpy(named->sizes, record->sizes, record->output_count * sizeof *record->sizes);
+    }
+    if (tasks->prefix.length && note.object_count < MAX_OUTPUTS) {
+        named->objects[note.object_count] = tasks->prefix_digest;
+        named->sizes[note.object_count++] = tasks->prefix.length;
     }
     return note;
+}
+
+bool was_made_somewhere(struct us_run *run, const struct task *task) {
+    struct node_tasks *tasks = &run->nodes[task->node];
+    if (!tasks->prefix.length) {
+        return true;
+    }
+    if (!tasks->prefix_asked) {
+        tasks->prefix_asked = true;
+        tasks->prefix_known = run->store->ops->has_object(run->store, &tasks->prefix_digest);
+    }
+    return tasks->prefix_known;
 }
 
 struct us_error *store_record(struct us_run *run, const struct task *task,
@@ -109,11 +129,8 @@ struct us_error *store_record(struct us_run *run, const struct task *task,
                         .seconds = record->seconds,
                         .remake_seconds = record->remake_seconds};
     memcpy(head.magic, magic, sizeof magic);
-    struct us_digest prefix;
-    size_t shared = 0;
-    if (fields) {
-        US_TRY(put_prefix(run, task, fields, &prefix, &shared));
-    }
+    const struct node_tasks *tasks = &run->nodes[task->node];
+    US_TRY(put_prefix(run, task));
     struct us_str out = {0};
     us_str_append_bytes(&out, &head, sizeof head);
     us_str_append_bytes(&out, record->outputs, record->output_count * sizeof *record->outputs);
@@ -121,10 +138,13 @@ struct us_error *store_record(struct us_run *run, const struct task *task,
     us_str_append_bytes(&out, record->witnesses, record->witness_count * sizeof *record->witnesses);
     us_str_append(&out, why);
     if (fields) {
-        us_str_append_bytes(&out, &prefix, sizeof prefix);
+        const struct us_digest none = {0}, *prefix = &tasks->prefix_digest;
+        const size_t shared = tasks->prefix.length;
+        us_str_append_bytes(&out, shared ? prefix : &none, sizeof none);
         us_str_append_bytes(&out, fields->data + shared, fields->length - shared);
     }
-    const struct us_record_note note = note_of(run, task, record);
+    struct named named;
+    const struct us_record_note note = note_of(run, task, record, &named);
     struct us_error *error =
         run->store->ops->put_record(run->store, key, &note, out.data, out.length, won);
     us_str_finish(&out);

@@ -48,7 +48,8 @@ struct node_tasks {
         prefix; /* the fields that all its tasks begin with; empty: not the same for all */
     struct us_digest prefix_digest;
     _Atomic bool prefix_stored;
-    uint32_t *consumers; /* nodes that read it, ascending, each once */
+    bool prefix_asked, prefix_known; /* was_made_somewhere */
+    uint32_t *consumers;             /* nodes that read it, ascending, each once */
     uint32_t consumer_count;
     struct history_chunk *history; /* read so far (history_lock) */
     bool volatile_above;           /* it, or a node above, is volatile */
@@ -218,6 +219,9 @@ struct us_error *load_record(struct us_run *run, const struct us_digest *key, si
 struct us_error *store_record(struct us_run *run, const struct task *task,
                               const struct us_digest *key, const struct record *record,
                               const struct us_str *fields, bool *won) US_NODISCARD;
+/* False: no task of that type with those parameters was ever made for this cache, so that none is
+ * found whatever its inputs come to. Planning only. */
+bool was_made_somewhere(struct us_run *run, const struct task *task);
 /* The fields and the reason that a record under a plan key keeps; false when there is none. */
 bool record_fields(struct us_run *run, const struct us_digest *key, struct us_str *fields,
                    struct us_str *why);

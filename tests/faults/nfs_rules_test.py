@@ -18,7 +18,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 import pipeline as p
 from faults import Case, check_clean, number, whole_lines
 
-KILLS, STALE, SKIPS, SEED = number("KILLS", 6), float(os.environ.get("STALE", 1.5)), number("SKIPS", 3), number("SEED", 1)
+KILLS, STALE, SKIPS, SEED = number("KILLS", 4), float(os.environ.get("STALE", 1)), number("SKIPS", 1), number("SEED", 1)
 NFSISH = pathlib.Path(p.BINARY).parent / "tests/nfsish"
 scratch = p.fresh_scratch()
 generator = random.Random(SEED)

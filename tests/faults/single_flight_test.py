@@ -14,7 +14,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 import pipeline as p
 from faults import check_clean, number, whole_lines
 
-TRIES, SEED = number("TRIES", 4), number("SEED", 1)
+TRIES, SEED = number("TRIES", 3), number("SEED", 1)
 PROCESSES, TASKS = 16, 200
 DEADLOCK = 120  # seconds until a try counts as stuck
 STALE = 15      # three beats, docs/cache.md

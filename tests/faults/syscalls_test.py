@@ -104,6 +104,8 @@ class Operation:
         try:
             if what != "kill" or not hit:
                 self.judge(room, status, said)
+            partial = [name for name, digest in room.results().items() if self.reference.get(name) != digest]
+            p.check(not partial, "wrong or partial:", partial)
             if 1 in self.statuses:
                 verify(room.cache)  # the damage it did not come to
             summary, _ = room.run()
