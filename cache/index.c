@@ -26,6 +26,25 @@ static void close_env(struct us_index *index) {
     index->env = NULL;
 }
 
+static void remove_files(const struct us_index *index) {
+    static const char *const names[] = {"data.mdb", "lock.mdb"};
+    for (size_t i = 0; i < 2; i++) {
+        char *path = us_path_join(index->folder, names[i]);
+        unlink(path);
+        us_free(path);
+    }
+}
+
+/* A page of the index is not what LMDB knows it must be, and LMDB cannot go on: no result is in the
+ * index, so that it goes, and the next run starts with a new one. */
+static void page_damaged(MDB_env *env, const char *what) {
+    const struct us_index *index = mdb_env_get_userctx(env);
+    fprintf(stderr, "error: the index in '%s' is damaged (%s); it was removed: run again\n",
+            index->folder, what);
+    remove_files(index);
+    _exit(us_code_status(US_RETRY));
+}
+
 static int open_env(struct us_index *index) {
     MDB_env *env;
     int failed = mdb_env_create(&env);
@@ -33,6 +52,8 @@ static int open_env(struct us_index *index) {
         return failed;
     }
     index->env = env;
+    mdb_env_set_userctx(env, index);
+    mdb_env_set_assert(env, page_damaged);
     mdb_env_set_mapsize(env, MAP_START);
     mdb_env_set_maxreaders(env, READERS);
     failed = mdb_env_open(env, index->folder, MDB_NOTLS | MDB_NOMETASYNC, 0640);
@@ -57,15 +78,6 @@ static int open_env(struct us_index *index) {
         close_env(index);
     }
     return failed;
-}
-
-static void remove_files(const struct us_index *index) {
-    static const char *const names[] = {"data.mdb", "lock.mdb"};
-    for (size_t i = 0; i < 2; i++) {
-        char *path = us_path_join(index->folder, names[i]);
-        unlink(path);
-        us_free(path);
-    }
 }
 
 /* With the lock held. */
