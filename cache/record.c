@@ -139,7 +139,7 @@ struct us_error *us_cache_put_record(struct us_store *store, const struct us_dig
                                      size_t size, bool *won) {
     struct cache *cache = us_cache_of(store);
     struct us_records *records = cache->records;
-    bool leased = us_cache_holds_lease(cache, key), there;
+    bool leased = (note && note->relaxed) || us_cache_holds_lease(cache, key), there;
     *won = false;
     if (size > record_max) {
         return us_fail(US_FAILED, "a record has %zu bytes, allowed %zu", size, record_max);

@@ -22,6 +22,9 @@ struct us_record_note {
     const struct us_digest *objects; /* the stored objects that it names, at most 16 */
     const uint64_t *sizes;           /* their bytes, one each */
     size_t object_count;
+    /* Whoever else writes a record under the key just now says the same: a look at what others
+     * wrote a moment ago is saved. */
+    bool relaxed;
 };
 
 enum { US_LOG_KEPT = 1000 };

@@ -63,6 +63,7 @@ struct job {
     struct keys keys;
     struct record record;
     bool taken; /* the lease */
+    bool free;  /* it needs none */
     bool found; /* its result was there after all */
     bool open;  /* what follows is in use */
     struct us_task at;
@@ -169,6 +170,10 @@ static struct us_error *find_or_take(struct job *job) {
     if (job->found) {
         return NULL;
     }
+    job->free = !task_is_leased(job->run, job->task);
+    if (job->free) {
+        return NULL;
+    }
     US_TRY(store->ops->lease(store, &job->keys.action_key, &job->taken));
     /* Between look-up and lease somebody may have finished. */
     return job->taken ? find_result(job->run, job->task, &job->keys, &job->record, &job->found)
@@ -183,7 +188,7 @@ static void job_start(struct us_run *run, struct task *task, struct job *job) {
 
 /* Whoever waits for another process holds no lease, so that none waits for one that waits. */
 static void job_wait(struct job *job) {
-    for (useconds_t pause = 5000; !job->error && !job->found && !job->taken;
+    for (useconds_t pause = 5000; !job->error && !job->found && !job->taken && !job->free;
          pause = pause < 200000 ? 2 * pause : pause) {
         if (is_stopped(job->run)) {
             job->error = us_fail(US_CANCELLED, "stopped on request");
@@ -356,7 +361,7 @@ static void execute_batch(struct us_run *run, struct task **tasks, size_t count,
     size_t open = 0;
     for (size_t i = 0; i < count; i++) {
         job_start(run, tasks[i], &jobs[i]);
-        if (!jobs[i].error && jobs[i].taken && !jobs[i].found) {
+        if (!jobs[i].error && (jobs[i].taken || jobs[i].free) && !jobs[i].found) {
             job_open(&jobs[i], &shared);
         }
         if (!jobs[i].error && jobs[i].open) {

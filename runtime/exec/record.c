@@ -144,7 +144,9 @@ struct us_error *store_record(struct us_run *run, const struct task *task,
         us_str_append_bytes(&out, fields->data + shared, fields->length - shared);
     }
     struct named named;
-    const struct us_record_note note = note_of(run, task, record, &named);
+    struct us_record_note note = note_of(run, task, record, &named);
+    /* The record under the action key, which the lease is for, has decided who was first. */
+    note.relaxed = fields != NULL || !task_is_leased(run, task);
     struct us_error *error =
         run->store->ops->put_record(run->store, key, &note, out.data, out.length, won);
     us_str_finish(&out);

@@ -160,6 +160,9 @@ bool task_is_stored(const struct us_run *run, const struct task *task);
 /* The tasks of node `above` that `task` reads through `port`: [*first, *first + the result). */
 uint32_t task_span(const struct us_run *run, uint32_t above, const struct task *task, int port,
                    uint32_t *first);
+/* False: what it makes is in this process's memory only, so that waiting for another saves nothing.
+ */
+bool task_is_leased(const struct us_run *run, const struct task *task);
 /* Inputs at one port, in order; the array is in `arena`. */
 struct input_ref *task_inputs(const struct us_run *run, const struct task *task, int port,
                               struct us_arena *arena, size_t *count);

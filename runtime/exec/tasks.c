@@ -13,6 +13,11 @@ bool task_is_stored(const struct us_run *run, const struct task *task) {
     return !node->type->reloads && !node->type->writes && !dropped;
 }
 
+bool task_is_leased(const struct us_run *run, const struct task *task) {
+    const struct us_node_type *type = task_node(run, task)->type;
+    return type->reloads || type->writes || task_is_stored(run, task);
+}
+
 struct us_error *node_error(const struct us_node *node, struct us_error *error) {
     return us_error_at(us_error_wrap(error, "node '%s' (%s)", node->name, node->type->name),
                        node->pos);
