@@ -111,7 +111,8 @@ static struct us_error *put_new(struct cache *cache, const struct us_digest *key
     if (note) {
         entry.note = *note;
     }
-    US_TRY(us_records_append(cache, &entry));
+    const bool later = note && note->later;
+    US_TRY(later ? us_records_append_later(cache, &entry) : us_records_append(cache, &entry));
     *won = true;
     struct us_found found;
     if (!leased) {

@@ -89,52 +89,103 @@ static int append_bytes(struct us_records *records, const void *bytes, size_t si
     return 0;
 }
 
-/* Our log may have been removed by hand, or packed by those who thought us dead. */
+/* Our log may have been removed by hand, or packed by those who thought us dead: looked at some
+ * fifty times a second, for what is lost then is made again. */
 static struct us_error *have_log(struct cache *cache, char path[CACHE_PATH]) {
+    enum { LOOK_NS = 20000000 };
     struct us_records *records = cache->records;
+    const int64_t now = us_clock_ns(CLOCK_MONOTONIC);
     struct stat info;
-    if (records->own && (fstat(records->own->fd, &info) != 0 || info.st_nlink == 0)) {
-        records->listed_at = 0;
-        us_records_refresh(cache, US_FRESH_NOW);
-        if (records->own) {
-            leave(records);
+    if (records->own && now - records->own_seen > LOOK_NS) {
+        records->own_seen = now;
+        if (fstat(records->own->fd, &info) != 0 || info.st_nlink == 0) {
+            records->listed_at = 0;
+            us_records_refresh(cache, US_FRESH_NOW);
+            if (records->own) {
+                leave(records);
+            }
         }
     }
     if (!records->own) {
+        records->own_seen = now;
         return open_log(cache, path);
     }
     us_records_path(cache, records->own->name, path);
     return NULL;
 }
 
-struct us_error *us_records_append(struct cache *cache, struct us_entry *entry) {
-    struct us_records *records = cache->records;
-    char path[CACHE_PATH];
-    entry->when = us_clock_ns(CLOCK_REALTIME);
-    us_str_clear(&records->out);
-    us_entry_encode(&records->out, entry, &entry->sum);
-    entry->size = records->out.length;
-    US_TRY(have_log(cache, path));
-    int failed = append_bytes(records, records->out.data, records->out.length);
-    if (failed == ESTALE) {
-        US_TRY(have_log(cache, path));
-        failed = append_bytes(records, records->out.data, records->out.length);
-    }
-    if (failed) {
-        return us_cache_errno(cache, failed, "cannot write", path);
-    }
+/* What was written is found from now on. */
+static void absorb(struct us_records *records, struct us_entry *entry) {
     struct us_record_file *own = records->own;
     us_records_absorb(
         records, own,
         &(struct us_scanned){.offset = own->read_to, .size = entry->size, .entry = *entry});
     own->read_to += entry->size;
     records->dirty = true;
+}
+
+/* Writes what waits. */
+static struct us_error *write_waiting(struct cache *cache) {
+    struct us_records *records = cache->records;
+    char path[CACHE_PATH];
+    US_TRY(have_log(cache, path));
+    int failed = append_bytes(records, records->later.data, records->later.length);
+    if (failed == ESTALE) {
+        US_TRY(have_log(cache, path));
+        failed = append_bytes(records, records->later.data, records->later.length);
+    }
+    if (failed) {
+        return us_cache_errno(cache, failed, "cannot write", path);
+    }
+    for (size_t i = 0; i < records->waiting_count; i++) {
+        absorb(records, &records->waiting[i]);
+    }
+    records->waiting_count = 0;
+    us_str_clear(&records->later);
+    return NULL;
+}
+
+static void encode(struct us_records *records, struct us_entry *entry) {
+    const size_t before = records->later.length;
+    entry->when = us_clock_ns(CLOCK_REALTIME);
+    us_entry_encode(&records->later, entry, &entry->sum);
+    entry->size = records->later.length - before;
+    us_grow(&records->waiting, &records->waiting_capacity, records->waiting_count,
+            sizeof *records->waiting);
+    records->waiting[records->waiting_count++] = *entry;
+}
+
+struct us_error *us_records_append(struct cache *cache, struct us_entry *entry) {
+    struct us_records *records = cache->records;
+    const size_t before = records->later.length;
+    encode(records, entry);
+    struct us_error *error = write_waiting(cache);
+    if (error) { /* the caller hears of it: this one does not wait */
+        records->later.length = before;
+        records->waiting_count--;
+    }
+    return error;
+}
+
+struct us_error *us_records_append_later(struct cache *cache, struct us_entry *entry) {
+    enum { MOST = 64 * 1024 };
+    if (cache->records->later.length > MOST) {
+        return us_records_append(cache, entry);
+    }
+    encode(cache->records, entry);
+    struct us_entry *kept = &cache->records->waiting[cache->records->waiting_count - 1];
+    kept->payload = NULL;
+    kept->payload_size = 0;
+    kept->note = (struct us_record_note){0};
     return NULL;
 }
 
 void us_records_seal(struct cache *cache) {
     struct us_records *records = cache->records;
     struct us_entry end = {.kind = US_ENTRY_END, .when = us_clock_ns(CLOCK_REALTIME)};
+    if (records->waiting_count) {
+        us_error_free(write_waiting(cache)); /* or it is made again */
+    }
     if (!records->own) {
         return;
     }
@@ -153,6 +204,9 @@ void us_records_seal(struct cache *cache) {
 void us_records_sync(struct cache *cache) {
     struct us_records *records = cache->records;
     pthread_mutex_lock(&records->lock);
+    if (records->waiting_count) {
+        us_error_free(write_waiting(cache)); /* tried again with the next one */
+    }
     struct us_record_file *own = records->dirty ? records->own : NULL;
     records->dirty = false;
     if (own) {

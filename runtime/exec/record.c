@@ -146,7 +146,8 @@ struct us_error *store_record(struct us_run *run, const struct task *task,
     struct named named;
     struct us_record_note note = note_of(run, task, record, &named);
     /* The record under the action key, which the lease is for, has decided who was first. */
-    note.relaxed = fields != NULL || !task_is_leased(run, task);
+    note.later = fields != NULL;
+    note.relaxed = note.later || !task_is_leased(run, task);
     struct us_error *error =
         run->store->ops->put_record(run->store, key, &note, out.data, out.length, won);
     us_str_finish(&out);

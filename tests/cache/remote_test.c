@@ -70,7 +70,12 @@ static bool put_record(struct us_store *store, const char *key, const char *text
                        const char *object) {
     struct us_digest digest = named(key), of_object = named(object ? object : "");
     const uint64_t size = object ? strlen(object) : 0;
-    const struct us_record_note about = {"blur", "show", 1.5, &of_object, &size, 1};
+    const struct us_record_note about = {.type = "blur",
+                                         .show = "show",
+                                         .seconds = 1.5,
+                                         .objects = &of_object,
+                                         .sizes = &size,
+                                         .object_count = 1};
     bool won;
     ASSERT_OK(
         store->ops->put_record(store, &digest, object ? &about : NULL, text, strlen(text), &won));

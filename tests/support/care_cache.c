@@ -39,7 +39,12 @@ struct us_error *care_try_put(struct us_store *store, const char *type, int n, s
     us_free(bytes);
     if (!error && seconds >= 0) {
         uint64_t sizes[1] = {size};
-        struct us_record_note note = {type, "show", seconds, &digest, sizes, 1};
+        struct us_record_note note = {.type = type,
+                                      .show = "show",
+                                      .seconds = seconds,
+                                      .objects = &digest,
+                                      .sizes = sizes,
+                                      .object_count = 1};
         char text[64];
         snprintf(text, sizeof text, "record of %s %d", type, n);
         struct us_digest of = us_digest_of(text, strlen(text));
