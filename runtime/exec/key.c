@@ -1,4 +1,3 @@
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -57,12 +56,30 @@ static void print_double(struct us_str *out, double value) {
     us_str_append(out, text);
 }
 
-static void print_strings(struct us_str *out, const struct us_strings *strings) {
-    us_str_append(out, "[");
-    for (size_t i = 0; i < strings->count; i++) {
-        us_str_printf(out, "%s%zu:%s", i ? ", " : "", strlen(strings->items[i]), strings->items[i]);
+/* As printf's, which takes several times as long. */
+static void print_int(struct us_str *out, int64_t value) {
+    char text[24], *at = text + sizeof text;
+    uint64_t left = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
+    do {
+        *--at = (char)('0' + left % 10);
+        left /= 10;
+    } while (left);
+    if (value < 0) {
+        *--at = '-';
     }
-    us_str_append(out, "]");
+    us_str_append_bytes(out, at, (size_t)(text + sizeof text - at));
+}
+
+static void print_strings(struct us_str *out, const struct us_strings *strings) {
+    us_str_append_bytes(out, "[", 1);
+    for (size_t i = 0; i < strings->count; i++) {
+        const size_t length = strlen(strings->items[i]);
+        us_str_append_bytes(out, ", ", i ? 2 : 0);
+        print_int(out, (int64_t)length);
+        us_str_append_bytes(out, ":", 1);
+        us_str_append_bytes(out, strings->items[i], length);
+    }
+    us_str_append_bytes(out, "]", 1);
 }
 
 static bool print_param(struct us_str *out, const struct us_param *param, const void *params) {
@@ -72,7 +89,7 @@ static bool print_param(struct us_str *out, const struct us_param *param, const 
         us_str_append(out, *(const bool *)at ? "true" : "false");
         return !param->neutral || *(const bool *)at != (param->number != 0);
     case US_PARAM_INT:
-        us_str_printf(out, "%" PRId64, *(const int64_t *)at);
+        print_int(out, *(const int64_t *)at);
         return !param->neutral || (double)*(const int64_t *)at != param->number;
     case US_PARAM_DOUBLE:
         print_double(out, *(const double *)at);
@@ -184,7 +201,9 @@ static void add_input(const struct us_run *run, const struct task *task, int por
 
 static void add_type(struct us_str *fields, const struct us_node_type *type) {
     struct us_str text = {0};
-    us_str_printf(&text, "%s version %u", type->name, type->version);
+    us_str_append(&text, type->name);
+    us_str_append(&text, " version ");
+    print_int(&text, type->version);
     add_text(fields, "", "type", us_str_text(&text));
     us_str_finish(&text);
 }

@@ -95,6 +95,7 @@ static struct us_error *make_plan_keys(struct us_run *run) {
     struct us_str fields = {0};
     struct us_error *error = NULL;
     make_prefixes(run);
+    read_sources_ahead(run);
     run->plan = us_arena_alloc(&run->arena, (run->plan_count + 1) * sizeof *run->plan);
     size_t count = 0;
     for (uint32_t i = 0; i < run->task_count && !error; i++) {

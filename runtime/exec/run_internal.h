@@ -182,6 +182,9 @@ struct us_error *task_error(const struct us_run *run, const struct task *task,
 /* -- key.c: identity */
 /* Before any fields are made: what is the same for all tasks of a node. */
 void make_prefixes(struct us_run *run);
+/* -- prefetch.c: gathers the digests of all source files, in parallel where they are many. */
+void read_sources_ahead(struct us_run *run);
+
 /* The parts of a key: name and value texts, each with a 4-byte length, in order. */
 struct us_error *plan_fields(struct us_run *run, const struct task *task,
                              struct us_str *fields) US_NODISCARD;
