@@ -216,7 +216,9 @@ static bool nothing_to_do(const struct us_arguments *arguments) {
     struct us_session session = {0};
     struct us_error *error = us_ranks_find(&ranks);
     bool done = false;
-    if (!error && ranks.world < 2 && !arguments->trace) {
+    const char *devices = arguments->devices; /* named ones must be there, whether needed or not */
+    const bool any = !devices || strcmp(devices, "auto") == 0 || strcmp(devices, "cpu") == 0;
+    if (!error && ranks.world < 2 && any && !arguments->trace) {
         error = us_session_begin(arguments, &session);
         done = !error && stands(&session, arguments);
         us_session_finish(&session);

@@ -77,31 +77,17 @@ static struct us_error *put_prefix(struct us_run *run, const struct task *task) 
     return NULL;
 }
 
-/* What stands behind a note's pointers. */
-struct named {
-    struct us_digest objects[MAX_OUTPUTS];
-    uint64_t sizes[MAX_OUTPUTS];
-};
-
-/* A record names the fields' beginning too: as long as it stands, that is kept. */
 static struct us_record_note note_of(const struct us_run *run, const struct task *task,
-                                     const struct record *record, struct named *named) {
-    const struct node_tasks *tasks = &run->nodes[task->node];
+                                     const struct record *record) {
     struct us_record_note note = {.type = task_node(run, task)->type->name,
                                   .show = run->graph->show,
                                   .seconds = record->remake_seconds > record->seconds
                                                  ? record->remake_seconds
-                                                 : record->seconds,
-                                  .objects = named->objects,
-                                  .sizes = named->sizes};
+                                                 : record->seconds};
     if (task_is_stored(run, task) && !record->unstored) {
+        note.objects = record->outputs;
+        note.sizes = record->sizes;
         note.object_count = record->output_count;
-        memcpy(named->objects, record->outputs, record->output_count * sizeof *record->outputs);
-        memcpy(named->sizes, record->sizes, record->output_count * sizeof *record->sizes);
-    }
-    if (tasks->prefix.length && note.object_count < MAX_OUTPUTS) {
-        named->objects[note.object_count] = tasks->prefix_digest;
-        named->sizes[note.object_count++] = tasks->prefix.length;
     }
     return note;
 }
@@ -143,8 +129,7 @@ struct us_error *store_record(struct us_run *run, const struct task *task,
         us_str_append_bytes(&out, shared ? prefix : &none, sizeof none);
         us_str_append_bytes(&out, fields->data + shared, fields->length - shared);
     }
-    struct named named;
-    struct us_record_note note = note_of(run, task, record, &named);
+    struct us_record_note note = note_of(run, task, record);
     /* The record under the action key, which the lease is for, has decided who was first. */
     note.later = fields != NULL;
     note.relaxed = note.later || !task_is_leased(run, task);

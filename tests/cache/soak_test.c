@@ -52,8 +52,8 @@ static void write_graph(unsigned level, unsigned gain) {
     assert_non_null(file);
     fprintf(file,
             "understudy: 1\nshow: soak\nnodes:\n"
-            "  image: {type: toy_image, size: 64, level: %u, frames: 1-%d}\n"
-            "  grade: {type: toy_grade, image: image, gain: %u}\n"
+            "  image: {type: toy_image, size: 64, level: %u, frames: 1-%d, cache: keep}\n"
+            "  grade: {type: toy_grade, image: image, gain: %u, cache: keep}\n"
             "outputs: [grade]\n",
             level + 1, FRAMES, gain + 1);
     fclose(file);

@@ -98,7 +98,7 @@ MISUSE = [
      "error: -p takes NAME=VALUE, not 'steps'\n  try: understudy run --help\n"),
     (["nodes", "compositor"],
      "error: no node type 'compositor'; did you mean 'composite'?\n  try: understudy nodes\n"),
-    (["cache", "tidy"], "error: cache: no verb 'tidy', allowed are stats, gc, verify, reindex, pins, pin, unpin\n"
+    (["cache", "tidy"], "error: cache: no verb 'tidy', allowed are stats, gc, verify, reindex, pins, pin, unpin, push, pull\n"
                         "  try: understudy cache --help\n"),
     (["model", "convert", "x"],
      "error: model: 'convert' is neither info FILE nor export MODEL OUT.onnx\n"

@@ -86,7 +86,7 @@ def in_environment(number, how):
     keys = {task: re.search(r"plan key (\w+)", call("explain", str(graph), task)).group(1) for task in ASKED}
     objects = p.digests(cache / "objects")
     timed = {name for name in objects if (cache / "objects" / name).read_bytes().startswith(b'{"event":"final","step"')}
-    p.check(len(timed) == 1, "metrics of one training", timed)
+    p.check(len(timed) <= 1, "metrics of one training, unless so small that they lie among the records", timed)
     return keys, p.digests(folder / "out"), {n: d for n, d in objects.items() if n not in timed}
 
 
@@ -114,8 +114,10 @@ for title, (single, here_keys, here_written, here_objects) in seen.items():
     like = seen["one thread" if single else "plain"]
     other = differences(here_written, like[2])
     p.check(not other, title, "wrote other bytes:", other)
-    other = differences(here_objects, like[3])
-    p.check(not other, title, "made other objects:", other)
+    # What is worth an object depends on how long making it took; those of one name must be of one content.
+    both = here_objects.keys() & like[3].keys()
+    other = [name for name in both if here_objects[name] != like[3][name]]
+    p.check(not other and len(both) > 8, title, "made other objects:", other, len(both))
     other = [name for name in differences(here_written, written) if not TRAINED.match(name)]
     p.check(not other, title, "wrote other bytes than with two threads:", other)
 p.check(len(seen) >= 20, "environments:", len(seen))
