@@ -112,6 +112,8 @@ static struct us_error *execute(struct us_session *session, const struct us_argu
     options.event = on_event;
     options.context = watch;
     struct us_run *run;
+    struct us_digest name;
+    options.standing = name_of(session, arguments, &name) ? &name : NULL;
     US_TRY(us_run_create(session->graph, session->store, &options, &run));
     atomic_store(&current, run); /* whoever reads the plan may ask it to stop */
     struct us_error *error = tell_plan(session, arguments, &options, run, &devices, watch);

@@ -72,6 +72,8 @@ struct us_run_options {
     const struct us_frames *frames; /* only these frames of the targets; NULL: all */
     void (*event)(void *context, const struct us_event *event); /* one at a time; from any thread */
     void *context;
+    const struct us_digest *standing; /* us_standing_name of it all: what the last run of the same
+                                         left makes planning quick; NULL: plan from scratch */
     double progress_interval; /* seconds between progress events of a task; 0: 0.1 */
 };
 

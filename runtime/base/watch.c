@@ -49,8 +49,13 @@ static struct us_watched *find(struct us_watch *watch, const char *path) {
 
 void us_watch_note(const char *path) {
     if (current) {
-        find(current, path);
+        find(current, path)->looked = true;
     }
+}
+
+size_t us_watch_find(const struct us_watch *watch, const char *path) {
+    const uint32_t slot = watch->slot_count ? *slot_of(watch, path, strlen(path)) : 0;
+    return slot ? slot - 1 : SIZE_MAX;
 }
 
 void us_watch_note_content(const char *path, const struct us_digest *digest) {

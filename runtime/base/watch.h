@@ -12,6 +12,7 @@
 
 struct us_watched {
     char *path;
+    bool looked; /* more than its content was relied on: that it is there, what lies in it */
     struct us_digest digest; /* of the content, as far as it was relied on; else zero */
 };
 
@@ -34,6 +35,8 @@ struct us_watch *us_watch_set(struct us_watch *watch);
 /* Costs next to nothing when nobody watches. */
 void us_watch_note(const char *path);
 void us_watch_note_content(const char *path, const struct us_digest *digest);
+/* The index of a path that was noted, else SIZE_MAX. */
+size_t us_watch_find(const struct us_watch *watch, const char *path);
 /* The content noted before, when there is one: what is planned at one time is planned with one
  * content of each file. */
 bool us_watch_content(const char *path, struct us_digest *digest);

@@ -7,7 +7,9 @@ static struct us_error *settle(struct us_run *run, struct task *task) {
     if (task->alias) {
         return alias_task(run, task);
     }
-    history_remember(run, task, 0);
+    if (!task->stood) { /* else it was the last one remembered then */
+        history_remember(run, task, 0);
+    }
     return NULL;
 }
 

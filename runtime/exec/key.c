@@ -121,6 +121,17 @@ static void add_params(struct us_str *fields, const struct us_node *node, const 
     us_str_finish(&value);
 }
 
+/* Which task reads what. */
+static void note_ref(struct us_run *run, const struct task *task, const char *path) {
+    const size_t item = run->noting ? us_watch_find(&run->watch, path) : SIZE_MAX;
+    if (item == SIZE_MAX || item > UINT32_MAX) {
+        return;
+    }
+    us_grow(&run->refs, &run->ref_capacity, run->ref_count, sizeof *run->refs);
+    run->refs[run->ref_count++] =
+        (struct source_ref){(uint32_t)(task - run->tasks), (uint32_t)item};
+}
+
 static struct us_error *add_sources(struct us_run *run, const struct task *task, const void *params,
                                     struct us_str *fields) {
     const struct us_node *node = task_node(run, task);
@@ -142,6 +153,7 @@ static struct us_error *add_sources(struct us_run *run, const struct task *task,
         }
         if (!error) {
             us_watch_note_content(path, &digest);
+            note_ref(run, task, path);
             add_text(fields, "source.", sources.items[i].role, us_digest_hex(&digest, hex));
         }
     }
@@ -208,15 +220,19 @@ static void add_type(struct us_str *fields, const struct us_node_type *type) {
     us_str_finish(&text);
 }
 
+void make_prefix(struct us_run *run, uint32_t index) {
+    const struct us_node *node = &run->graph->nodes[index];
+    struct node_tasks *tasks = &run->nodes[index];
+    if (node->animation_count == 0 && !tasks->prefix.length) {
+        add_type(&tasks->prefix, node->type);
+        add_params(&tasks->prefix, node, node->params, false);
+        tasks->prefix_digest = us_digest_of(tasks->prefix.data, tasks->prefix.length);
+    }
+}
+
 void make_prefixes(struct us_run *run) {
     for (uint32_t i = 0; i < run->graph->node_count; i++) {
-        const struct us_node *node = &run->graph->nodes[i];
-        struct node_tasks *tasks = &run->nodes[i];
-        if (node->animation_count == 0) {
-            add_type(&tasks->prefix, node->type);
-            add_params(&tasks->prefix, node, node->params, false);
-            tasks->prefix_digest = us_digest_of(tasks->prefix.data, tasks->prefix.length);
-        }
+        make_prefix(run, i);
     }
 }
 

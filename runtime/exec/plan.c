@@ -96,21 +96,38 @@ static struct us_error *make_plan_keys(struct us_run *run) {
     struct us_error *error = NULL;
     make_prefixes(run);
     read_sources_ahead(run);
-    run->plan = us_arena_alloc(&run->arena, (run->plan_count + 1) * sizeof *run->plan);
-    size_t count = 0;
-    for (uint32_t i = 0; i < run->task_count && !error; i++) {
-        struct task *task = &run->tasks[i];
-        if (!task->needed) {
-            continue;
-        }
+    for (size_t i = 0; i < run->plan_count && !error; i++) {
+        struct task *task = &run->tasks[run->plan[i]];
         us_str_clear(&fields);
         error = plan_fields(run, task, &fields);
-        if (!error) {
-            task->plan_key = key_of("understudy plan 1", &fields);
+        task->plan_key = key_of("understudy plan 1", &fields);
+    }
+    us_str_finish(&fields);
+    return error;
+}
+
+static void list_plan(struct us_run *run) {
+    run->plan = us_arena_alloc(&run->arena, (run->plan_count + 1) * sizeof *run->plan);
+    size_t count = 0;
+    for (uint32_t i = 0; i < run->task_count; i++) {
+        if (run->tasks[i].needed) {
             run->plan[count++] = i;
         }
     }
-    us_str_finish(&fields);
+}
+
+/* From the last run where that can be, else all of them; then nothing that base_keys leaves out can
+ * be wrong about what tasks write, either. */
+static struct us_error *make_keys_or_keep(struct us_run *run) {
+    bool kept;
+    list_plan(run);
+    run->noting = true;
+    struct us_error *error = base_keys(run, &kept);
+    if (!error && !kept) {
+        error = make_plan_keys(run);
+        error = error ? error : check_destinations(run);
+    }
+    run->noting = false;
     return error;
 }
 
@@ -145,6 +162,7 @@ bool destination_stands(struct us_run *run, const struct task *task, const char 
                                error ? "%s is not there" : "%s is not as it was written", path);
     }
     if (stands) {
+        us_watch_note(path);
         us_watch_note_content(path, &digest);
     }
     us_error_free(error);
@@ -369,8 +387,7 @@ static bool forget_forced(struct us_run *run) {
 
 struct us_error *make_plan(struct us_run *run) {
     US_TRY(mark_targets(run));
-    US_TRY(make_plan_keys(run));
-    US_TRY(check_destinations(run));
+    US_TRY(make_keys_or_keep(run));
     do {
         US_TRY(resolve_all(run));
     } while (forget_forced(run));

@@ -42,6 +42,7 @@ struct us_error *us_run_create(struct us_graph *graph, struct us_store *store,
     store->warn_context = run;
     run->generation = store->ops->generation(store);
     struct us_watch *before = us_watch_set(&run->watch);
+    base_open(run);
     struct us_error *error = build_tasks(run);
     if (!error) {
         error = make_plan(run);
@@ -76,6 +77,8 @@ void us_run_destroy(struct us_run *run) {
     us_error_free(run->refusal);
     us_free(run->lost);
     us_watch_finish(&run->watch);
+    us_free(run->refs);
+    base_finish(run);
     pthread_mutex_destroy(&run->lock);
     pthread_mutex_destroy(&run->event_lock);
     pthread_mutex_destroy(&run->history_lock);

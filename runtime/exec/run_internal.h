@@ -31,11 +31,13 @@ struct task {
     bool looked : 1;           /* its plan key was looked up */
     bool resolved : 1;         /* the plan has decided about it */
     bool fed : 1;              /* it runs, and what it reads was seen to */
-    bool run : 1;              /* decided: runs, or may run */
-    bool maybe : 1;            /* only if something above really changes */
-    bool forced;               /* volatile and gone: made anew, with everything below it */
-    bool alias;                /* found by action key: its plan key wants a record too */
-    bool unstored;             /* its results were not worth an object: made again when wanted */
+    bool stood : 1; /* as in the last run that ended well, which found it cached or made it */
+    bool moved : 1; /* its plan key is another than then */
+    bool run : 1;   /* decided: runs, or may run */
+    bool maybe : 1; /* only if something above really changes */
+    bool forced;    /* volatile and gone: made anew, with everything below it */
+    bool alias;     /* found by action key: its plan key wants a record too */
+    bool unstored;  /* its results were not worth an object: made again when wanted */
 };
 
 struct history_chunk;
@@ -65,6 +67,10 @@ struct input_ref {
 
 struct source_file {
     const char *role, *path, *hint;
+};
+
+struct source_ref {
+    uint32_t task, item; /* of the watch */
 };
 
 struct us_sources {
@@ -105,6 +111,10 @@ struct us_run {
     size_t plan_count;
     struct us_digest *lost; /* results of trainings whose bytes are gone: made anew */
     size_t lost_count, lost_capacity;
+    struct base *base;       /* what the last run that ended well left, while it is of use */
+    struct source_ref *refs; /* which task reads which of the watched files */
+    size_t ref_count, ref_capacity;
+    bool noting;                       /* keys are made for the first time: refs are noted */
     struct us_watch watch;             /* what planning looked at */
     struct us_digest generation;       /* of the records, before planning */
     const char *identity;              /* the graph file's full path, which names its history */
@@ -182,6 +192,22 @@ struct us_error *task_error(const struct us_run *run, const struct task *task,
 /* -- key.c: identity */
 /* Before any fields are made: what is the same for all tasks of a node. */
 void make_prefixes(struct us_run *run);
+void make_prefix(struct us_run *run, uint32_t node);
+/* -- standing.c */
+/* Points at each of `count` texts with NULs; NULL when there are not so many. us_malloc'ed. */
+const char **us_text_list(const char *text, size_t size, size_t count);
+
+/* -- base.c: planning from what the last run that ended well left */
+/* Reads it, before anything else is planned, and sees what changed since. */
+void base_open(struct us_run *run);
+/* Makes the plan keys from it: true, and tasks are marked `stood` or `moved`. False: there is none,
+ * or it does not fit. */
+struct us_error *base_keys(struct us_run *run, bool *done) US_NODISCARD;
+/* True: this state of a watched file is the one whose content was looked at then. */
+bool base_knows(const struct us_run *run, size_t item, const struct us_digest *state);
+void base_write(struct us_run *run, const struct us_digest *name, const struct us_digest *states);
+void base_finish(struct us_run *run);
+
 /* -- prefetch.c: gathers the digests of all source files, in parallel where they are many. */
 void read_sources_ahead(struct us_run *run);
 

@@ -15,7 +15,7 @@ struct head {
     struct us_digest states;     /* of all paths, in order */
     uint64_t path_count, note_size;
 };
-static const char magic[8] = "usstand1";
+static const char magic[8] = "usstand2";
 
 bool us_standing_name(const struct us_registry *registry, const char *path,
                       const struct us_setting *settings, size_t setting_count,
@@ -58,22 +58,20 @@ static void fact_name(const struct us_digest *name, char fact[64]) {
     memcpy(fact + 9, us_digest_hex(name, hex), US_DIGEST_HEX);
 }
 
-/* The digest of all their states; false when one of them cannot be relied on. */
-static bool states_of(struct us_store *store, const char *const *paths, size_t count,
-                      struct us_digest *all) {
+/* Their states, us_malloc'ed; NULL when one of them cannot be relied on. */
+static struct us_digest *states_of(struct us_store *store, const char *const *paths, size_t count) {
     struct us_digest *states = us_calloc(count + 1, sizeof *states);
     store->ops->file_states(store, paths, count, states);
-    bool fine = true;
-    for (size_t i = 0; i < count && fine; i++) {
-        fine = !us_digest_is_zero(&states[i]);
+    for (size_t i = 0; i < count; i++) {
+        if (us_digest_is_zero(&states[i])) {
+            us_free(states);
+            return NULL;
+        }
     }
-    *all = us_digest_of(states, count * sizeof *states);
-    us_free(states);
-    return fine;
+    return states;
 }
 
-/* Points at each path of a value; NULL when the value is damaged. */
-static const char **split(const char *text, size_t size, size_t count) {
+const char **us_text_list(const char *text, size_t size, size_t count) {
     if (count > size) {
         return NULL;
     }
@@ -108,11 +106,16 @@ bool us_standing_recall(struct us_store *store, const struct us_digest *name, st
     const char **paths = NULL;
     if (stands) {
         const char *text = (const char *)bytes + sizeof head + head.note_size;
-        paths = split(text, size - sizeof head - head.note_size, head.path_count);
+        paths = us_text_list(text, size - sizeof head - head.note_size, head.path_count);
     }
-    struct us_digest states;
-    stands = paths && states_of(store, paths, head.path_count, &states) &&
-             us_digest_equal(&states, &head.states);
+    struct us_digest *states = paths ? states_of(store, paths, head.path_count) : NULL;
+    if (states) {
+        const struct us_digest all = us_digest_of(states, head.path_count * sizeof *states);
+        stands = us_digest_equal(&all, &head.states);
+    } else {
+        stands = false;
+    }
+    us_free(states);
     if (stands) {
         us_str_append_bytes(note, bytes + sizeof head, head.note_size);
     }
@@ -131,11 +134,13 @@ static bool all_stand(struct us_run *run) {
         fine = task->state == US_TASK_CACHED || task->state == US_TASK_DONE;
         if (fine && task_node(run, task)->type->writes && task->digests) {
             char *path = task_destination(run, task);
+            us_watch_note(path);
             us_watch_note_content(path, &task->digests[0]);
             us_free(path);
         }
     }
     for (size_t i = 0; i < run->graph->file_count; i++) {
+        us_watch_note(run->graph->files[i].path);
         us_watch_note_content(run->graph->files[i].path, &run->graph->files[i].digest);
     }
     us_watch_set(before);
@@ -143,11 +148,11 @@ static bool all_stand(struct us_run *run) {
 }
 
 /* The states come first: what changes after them is seen next time, what changed before, here. */
-static bool contents_stand(struct us_run *run) {
+static bool contents_stand(struct us_run *run, const struct us_digest *states) {
     for (size_t i = 0; i < run->watch.count; i++) {
         const struct us_watched *item = &run->watch.items[i];
         struct us_digest now;
-        if (us_digest_is_zero(&item->digest)) {
+        if (us_digest_is_zero(&item->digest) || base_knows(run, i, &states[i])) {
             continue;
         }
         struct us_error *error = run->store->ops->file_digest(run->store, item->path, &now);
@@ -160,37 +165,40 @@ static bool contents_stand(struct us_run *run) {
     return true;
 }
 
-static int by_path(const void *a, const void *b) {
-    return strcmp(((const struct us_watched *)a)->path, ((const struct us_watched *)b)->path);
+static void write_fact(struct us_run *run, const struct us_digest *name, const struct head *head,
+                       const void *note, const char *const *paths) {
+    struct us_str out = {0};
+    char fact[64];
+    fact_name(name, fact);
+    us_str_append_bytes(&out, head, sizeof *head);
+    us_str_append_bytes(&out, note, head->note_size);
+    for (size_t i = 0; i < head->path_count; i++) {
+        us_str_append_bytes(&out, paths[i], strlen(paths[i]) + 1);
+    }
+    run->store->ops->remember(run->store, fact, out.data, out.length);
+    us_str_finish(&out);
 }
 
 void us_standing_remember(struct us_run *run, const struct us_digest *name, const void *note,
                           size_t size) {
     struct us_store *store = run->store;
-    struct us_watch *watch = &run->watch;
+    const struct us_watch *watch = &run->watch;
     struct head head = {.note_size = size, .generation = store->ops->generation(store)};
     if (!all_stand(run) || !us_digest_equal(&head.generation, &run->generation)) {
         return;
     }
-    qsort(watch->items, watch->count, sizeof *watch->items, by_path);
     const char **paths = us_calloc(watch->count + 1, sizeof *paths);
     for (size_t i = 0; i < watch->count; i++) {
         paths[i] = watch->items[i].path;
     }
-    memcpy(head.magic, magic, sizeof magic);
-    head.path_count = watch->count;
-    if (states_of(store, paths, watch->count, &head.states) && contents_stand(run)) {
-        struct us_str out = {0};
-        char fact[64];
-        fact_name(name, fact);
-        us_str_append_bytes(&out, &head, sizeof head);
-        us_str_append_bytes(&out, note, size);
-        for (size_t i = 0; i < watch->count; i++) {
-            us_str_append_bytes(&out, paths[i], strlen(paths[i]) + 1);
-        }
-        store->ops->remember(store, fact, out.data, out.length);
-        us_str_finish(&out);
+    struct us_digest *states = states_of(store, paths, watch->count);
+    if (states && contents_stand(run, states)) {
+        memcpy(head.magic, magic, sizeof magic);
+        head.path_count = watch->count;
+        head.states = us_digest_of(states, watch->count * sizeof *states);
+        write_fact(run, name, &head, note, paths);
+        base_write(run, name, states);
     }
+    us_free(states);
     us_free(paths);
-    us_watch_finish(watch);
 }

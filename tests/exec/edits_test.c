@@ -119,6 +119,7 @@ static struct us_error *plan_and_run(struct lab *lab, struct us_store *store,
         options.event = note;
         options.context = lab;
     }
+    options.standing = named ? &name : NULL;
     struct us_error *error = us_run_create(graph, store, &options, &run);
     struct us_summary summary = {0};
     if (!error && noted) {
