@@ -5,7 +5,7 @@
 #include "cache/records_internal.h"
 #include "runtime/base/mem.h"
 
-enum { TIDY_LOGS = 16, TIDY_BYTES = 8 << 20 };
+enum { TIDY_LOGS = 16, TIDY_BYTES = 1 << 20 };
 
 /* With the lock held. */
 static uint64_t end_of(const struct us_record_file *file) {

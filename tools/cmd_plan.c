@@ -13,7 +13,7 @@
 static struct us_error *print_json(struct us_run *run, const struct us_eta *eta) {
     size_t count = us_run_plan_count(run), to_run = 0;
     for (size_t i = 0; i < count; i++) {
-        struct us_plan_entry entry = us_run_plan_entry(run, i);
+        struct us_plan_entry entry = us_run_plan_brief(run, i);
         json_t *line = us_json_begin(NULL);
         us_json_text(line, "node", entry.node->name);
         us_json_frame(line, entry.per_frame, entry.frame);

@@ -202,38 +202,61 @@ int us_command_rank(const struct us_arguments *arguments) {
 /* OpenMP threads that wait for each other spin, and on a busy host they spin while the one they
  * wait for is not running: a training beside another job takes many times as long. GNU OpenMP reads
  * its spin count when it is loaded, so the program starts itself again with a short one. */
+static bool is_calm(void) {
+    return getenv("GOMP_SPINCOUNT") || getenv("OMP_WAIT_POLICY");
+}
+
 static void calm_openmp(void) {
-    if (getenv("GOMP_SPINCOUNT") || getenv("OMP_WAIT_POLICY")) {
-        return;
-    }
-    if (setenv("GOMP_SPINCOUNT", "2000", 1) == 0) {
+    if (!is_calm() && setenv("GOMP_SPINCOUNT", "2000", 1) == 0) {
         execv("/proc/self/exe", us_program_words); /* where this fails, all is well but slower */
     }
+}
+
+static bool has_several_ranks(void) {
+    struct us_ranks ranks;
+    struct us_error *error = us_ranks_find(&ranks);
+    const bool several = !error && ranks.world > 1;
+    us_error_free(error); /* told when they are to meet */
+    return several;
+}
+
+/* A node of the graph computes on several threads. */
+static bool uses_threads(const struct us_graph *graph) {
+    for (size_t i = 0; i < graph->node_count; i++) {
+        const struct us_node *node = &graph->nodes[i];
+        struct us_needs needs = {0};
+        if (node->type->needs) {
+            node->type->needs(node->params, &needs);
+        }
+        if (needs.threads < 0 || needs.threads > 1) {
+            return true;
+        }
+    }
+    return false;
 }
 
 /* True: nothing was to do, and that was said. Ranks that a launcher started go the long way: the
  * others wait to hear from the first one. */
 static bool nothing_to_do(const struct us_arguments *arguments) {
-    struct us_ranks ranks;
     struct us_session session = {0};
-    struct us_error *error = us_ranks_find(&ranks);
-    bool done = false;
     const char *devices = arguments->devices; /* named ones must be there, whether needed or not */
     const bool any = !devices || strcmp(devices, "auto") == 0 || strcmp(devices, "cpu") == 0;
-    if (!error && ranks.world < 2 && any && !arguments->trace) {
-        error = us_session_begin(arguments, &session);
+    bool done = false;
+    if (any && !arguments->trace) {
+        struct us_error *error = us_session_begin(arguments, &session);
         done = !error && stands(&session, arguments);
         us_session_finish(&session);
+        us_error_free(error); /* told again on the long way */
     }
-    us_error_free(error); /* told again on the long way */
     return done;
 }
 
 int us_command_run(const struct us_arguments *arguments) {
-    if (nothing_to_do(arguments)) {
+    if (has_several_ranks()) {
+        calm_openmp();
+    } else if (nothing_to_do(arguments)) {
         return 0;
     }
-    calm_openmp();
     bool serves;
     struct us_error *error = us_team_join(&serves);
     if (!error && serves) {
@@ -242,6 +265,11 @@ int us_command_run(const struct us_arguments *arguments) {
     catch_signals();
     struct us_session session = {0};
     error = error ? error : us_session_open(arguments, &session);
+    if (!error && !is_calm() && uses_threads(session.graph)) {
+        us_session_finish(&session);
+        calm_openmp();
+        error = us_session_open(arguments, &session);
+    }
     error = error ? error : us_session_use_remote(&session, arguments, US_REMOTE_USE);
     const int status = error ? us_show_error(error) : run_graph(&session, arguments);
     us_session_finish(&session);

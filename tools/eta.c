@@ -41,7 +41,7 @@ static bool reads_cache(const struct us_eta *eta, const struct us_eta_node *node
 static void read_plan(struct us_eta *eta, struct us_run *run) {
     const size_t count = us_run_plan_count(run);
     for (size_t i = 0; i < count; i++) {
-        const struct us_plan_entry entry = us_run_plan_entry(run, i);
+        const struct us_plan_entry entry = us_run_plan_brief(run, i);
         struct us_eta_node *node = &eta->nodes[entry.node - eta->graph->nodes];
         node->total++;
         if (!entry.run) {

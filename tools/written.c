@@ -70,7 +70,7 @@ void us_written_list(const struct us_graph *graph, struct us_run *run, struct us
     size_t *counts = us_calloc(graph->node_count + 1, sizeof *counts);
     struct us_frame *first = us_calloc(graph->node_count + 1, sizeof *first);
     for (size_t i = 0; i < total; i++) {
-        struct us_plan_entry entry = us_run_plan_entry(run, i);
+        struct us_plan_entry entry = us_run_plan_brief(run, i);
         size_t at = (size_t)(entry.node - graph->nodes);
         if (entry.state != US_TASK_DONE && entry.state != US_TASK_CACHED) {
             continue;

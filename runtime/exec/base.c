@@ -21,7 +21,8 @@ struct base {
     uint8_t *bytes;
     struct head head;
     const uint8_t *states, *contents, *looked, *keys, *refs; /* in bytes */
-    bool *changed;                                           /* one a path */
+    struct us_digest *now; /* the states before planning; zero: cannot be relied on */
+    bool *changed;         /* one a path */
 };
 
 static struct us_digest digest_at(const uint8_t *array, size_t index) {
@@ -59,6 +60,7 @@ void base_finish(struct us_run *run) {
     if (run->base) {
         us_free(run->base->bytes);
         us_free(run->base->changed);
+        us_free(run->base->now);
         us_free(run->base);
         run->base = NULL;
     }
@@ -87,21 +89,23 @@ static const char *lay_out(struct base *base, size_t size) {
 /* Sees which files changed. False: something did that more than a key depends on. */
 static bool compare(struct us_run *run, struct base *base, const char *const *paths) {
     const size_t count = base->head.path_count;
-    struct us_digest *now = us_calloc(count + 1, sizeof *now);
     bool fine = true;
     base->changed = us_calloc(count + 1, sizeof *base->changed);
-    run->store->ops->file_states(run->store, paths, count, now);
+    base->now = us_standing_states(run->options.standing, count);
+    if (!base->now) {
+        base->now = us_calloc(count + 1, sizeof *base->now);
+        run->store->ops->file_states(run->store, paths, count, base->now);
+    }
     for (size_t i = 0; i < count && fine; i++) {
         const struct us_digest then = digest_at(base->states, i), none = {0};
         const struct us_digest content = digest_at(base->contents, i);
-        base->changed[i] = !us_digest_equal(&now[i], &then) || us_digest_is_zero(&then);
+        base->changed[i] = !us_digest_equal(&base->now[i], &then) || us_digest_is_zero(&then);
         fine = !base->changed[i] || (!base->looked[i] && !us_digest_is_zero(&content));
         us_watch_note_content(paths[i], base->changed[i] ? &none : &content);
         if (base->looked[i]) {
             us_watch_note(paths[i]);
         }
     }
-    us_free(now);
     return fine && run->watch.count == count;
 }
 
@@ -225,14 +229,13 @@ struct us_error *base_keys(struct us_run *run, bool *done) {
     return error;
 }
 
-bool base_knows(const struct us_run *run, size_t item, const struct us_digest *state) {
-    if (!run->base || item >= run->base->head.path_count || us_digest_is_zero(state)) {
+bool base_knows(const struct us_run *run, size_t item, struct us_digest *state) {
+    if (!run->base || item >= run->base->head.path_count || run->base->changed[item]) {
         return false;
     }
-    const struct us_digest then = digest_at(run->base->states, item);
     const struct us_digest content = digest_at(run->base->contents, item);
-    return us_digest_equal(&then, state) &&
-           us_digest_equal(&content, &run->watch.items[item].digest);
+    *state = run->base->now[item];
+    return us_digest_equal(&content, &run->watch.items[item].digest);
 }
 
 void base_write(struct us_run *run, const struct us_digest *name, const struct us_digest *states) {

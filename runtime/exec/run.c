@@ -90,20 +90,25 @@ size_t us_run_plan_count(const struct us_run *run) {
     return run->plan_count;
 }
 
-struct us_plan_entry us_run_plan_entry(struct us_run *run, size_t index) {
+struct us_plan_entry us_run_plan_brief(const struct us_run *run, size_t index) {
     const struct task *task = &run->tasks[run->plan[index]];
     const struct us_node *node = task_node(run, task);
     return (struct us_plan_entry){
         .node = node,
         .frame = task->frame,
         .per_frame = node->type->per_frame,
-        .label = task_label(run, task, &run->arena),
         .run = task->run,
         .maybe = task->maybe,
         .why = task->why ? task->why : "",
         .seconds = (double)task->seconds,
         .state = (enum us_task_state)task->state,
     };
+}
+
+struct us_plan_entry us_run_plan_entry(struct us_run *run, size_t index) {
+    struct us_plan_entry entry = us_run_plan_brief(run, index);
+    entry.label = task_label(run, &run->tasks[run->plan[index]], &run->arena);
+    return entry;
 }
 
 struct us_plan_result us_run_plan_result(const struct us_run *run, size_t index) {

@@ -194,6 +194,9 @@ struct us_error *task_error(const struct us_run *run, const struct task *task,
 void make_prefixes(struct us_run *run);
 void make_prefix(struct us_run *run, uint32_t node);
 /* -- standing.c */
+/* The states that this thread's last us_standing_recall found, when it was of that name and they
+ * are so many: the caller's, once; else NULL. */
+struct us_digest *us_standing_states(const struct us_digest *name, size_t count);
 /* Points at each of `count` texts with NULs; NULL when there are not so many. us_malloc'ed. */
 const char **us_text_list(const char *text, size_t size, size_t count);
 
@@ -203,8 +206,9 @@ void base_open(struct us_run *run);
 /* Makes the plan keys from it: true, and tasks are marked `stood` or `moved`. False: there is none,
  * or it does not fit. */
 struct us_error *base_keys(struct us_run *run, bool *done) US_NODISCARD;
-/* True: this state of a watched file is the one whose content was looked at then. */
-bool base_knows(const struct us_run *run, size_t item, const struct us_digest *state);
+/* True: what was noted of a watched file is what it was in this state, which it had when planning
+ * began. (Should it have changed since, the next run sees that.) */
+bool base_knows(const struct us_run *run, size_t item, struct us_digest *state);
 void base_write(struct us_run *run, const struct us_digest *name, const struct us_digest *states);
 void base_finish(struct us_run *run);
 

@@ -58,17 +58,41 @@ static void fact_name(const struct us_digest *name, char fact[64]) {
     memcpy(fact + 9, us_digest_hex(name, hex), US_DIGEST_HEX);
 }
 
-/* Their states, us_malloc'ed; NULL when one of them cannot be relied on. */
+/* What a look that said "something changed" found is of use to the plan that follows. */
+static _Thread_local struct {
+    struct us_digest name, *states;
+    size_t count;
+} last;
+
+static void keep_states(const struct us_digest *name, struct us_digest *states, size_t count) {
+    us_free(last.states);
+    last.name = *name;
+    last.states = states;
+    last.count = count;
+}
+
+struct us_digest *us_standing_states(const struct us_digest *name, size_t count) {
+    if (!last.states || last.count != count || !us_digest_equal(&last.name, name)) {
+        return NULL;
+    }
+    struct us_digest *states = last.states;
+    last.states = NULL;
+    return states;
+}
+
 static struct us_digest *states_of(struct us_store *store, const char *const *paths, size_t count) {
     struct us_digest *states = us_calloc(count + 1, sizeof *states);
     store->ops->file_states(store, paths, count, states);
+    return states;
+}
+
+static bool all_known(const struct us_digest *states, size_t count) {
     for (size_t i = 0; i < count; i++) {
         if (us_digest_is_zero(&states[i])) {
-            us_free(states);
-            return NULL;
+            return false;
         }
     }
-    return states;
+    return true;
 }
 
 const char **us_text_list(const char *text, size_t size, size_t count) {
@@ -111,11 +135,12 @@ bool us_standing_recall(struct us_store *store, const struct us_digest *name, st
     struct us_digest *states = paths ? states_of(store, paths, head.path_count) : NULL;
     if (states) {
         const struct us_digest all = us_digest_of(states, head.path_count * sizeof *states);
-        stands = us_digest_equal(&all, &head.states);
+        stands = all_known(states, head.path_count) && us_digest_equal(&all, &head.states);
     } else {
         stands = false;
     }
-    us_free(states);
+    keep_states(name, stands ? NULL : states, head.path_count);
+    us_free(stands ? states : NULL);
     if (stands) {
         us_str_append_bytes(note, bytes + sizeof head, head.note_size);
     }
@@ -147,22 +172,37 @@ static bool all_stand(struct us_run *run) {
     return fine;
 }
 
-/* The states come first: what changes after them is seen next time, what changed before, here. */
-static bool contents_stand(struct us_run *run, const struct us_digest *states) {
-    for (size_t i = 0; i < run->watch.count; i++) {
+/* The states of what is watched, each of which had the content noted; NULL: that cannot be said of
+ * all. States come first: what changes after them is seen next time, what changed before, here. */
+static struct us_digest *states_that_stand(struct us_run *run, const char *const *paths) {
+    struct us_store *store = run->store;
+    const size_t count = run->watch.count;
+    struct us_digest *states = us_calloc(count + 1, sizeof *states);
+    bool fine = true;
+    if (!run->base) {
+        store->ops->file_states(store, paths, count, states);
+    }
+    for (size_t i = 0; i < count && fine; i++) {
         const struct us_watched *item = &run->watch.items[i];
         struct us_digest now;
-        if (us_digest_is_zero(&item->digest) || base_knows(run, i, &states[i])) {
+        if (base_knows(run, i, &states[i])) {
             continue;
         }
-        struct us_error *error = run->store->ops->file_digest(run->store, item->path, &now);
-        const bool same = !error && us_digest_equal(&now, &item->digest);
-        us_error_free(error);
-        if (!same) {
-            return false;
+        if (run->base) {
+            store->ops->file_states(store, &paths[i], 1, &states[i]);
+        }
+        fine = !us_digest_is_zero(&states[i]);
+        if (fine && !us_digest_is_zero(&item->digest)) {
+            struct us_error *error = store->ops->file_digest(store, paths[i], &now);
+            fine = !error && us_digest_equal(&now, &item->digest);
+            us_error_free(error);
         }
     }
-    return true;
+    if (!fine) {
+        us_free(states);
+        return NULL;
+    }
+    return states;
 }
 
 static void write_fact(struct us_run *run, const struct us_digest *name, const struct head *head,
@@ -191,8 +231,8 @@ void us_standing_remember(struct us_run *run, const struct us_digest *name, cons
     for (size_t i = 0; i < watch->count; i++) {
         paths[i] = watch->items[i].path;
     }
-    struct us_digest *states = states_of(store, paths, watch->count);
-    if (states && contents_stand(run, states)) {
+    struct us_digest *states = states_that_stand(run, paths);
+    if (states) {
         memcpy(head.magic, magic, sizeof magic);
         head.path_count = watch->count;
         head.states = us_digest_of(states, watch->count * sizeof *states);

@@ -304,7 +304,7 @@ void each_consumer(struct us_run *run, const struct task *task, task_visitor *vi
 const char *task_label(const struct us_run *run, const struct task *task, struct us_arena *arena) {
     const struct us_node *node = task_node(run, task);
     if (!node->type->per_frame) {
-        return us_arena_strdup(arena, node->name);
+        return node->name;
     }
     const struct us_frames *frames = &run->nodes[task->node].frames;
     if (frames->items[frames->count - 1].take == 0) {

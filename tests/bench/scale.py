@@ -3,7 +3,8 @@
 
     tests/bench/scale.py UNDERSTUDY BENCH_SCALE FOLDER [--nodes 10000] [--frames 10000]
 
-A layered DAG of trivial copies (dag_graph.py) as a graph and as build.ninja, without and with restat: nothing changed,
+A layered DAG of trivial tasks (dag_graph.py) as build.ninja, without and with restat, and as two graphs: each node
+written out as an `exec` of the same cp, and as ten nodes of so many frames, the way a graph is written. Nothing changed,
 and one source edited. Own overhead: the CPU seconds less those of the commands that ran, each as dear as one run alone.
 Then 100 nodes times FRAMES frame tasks inside one process (scale_bench.c): cold, nothing changed, one frame changed.
 """
@@ -16,6 +17,8 @@ import statistics
 import subprocess
 import sys
 import time
+
+import dag_graph
 
 HERE = pathlib.Path(__file__).resolve().parent
 
@@ -70,6 +73,9 @@ class Ninja:
         os.chdir(folder)
         self.command_cost = cost_of("sh", "-c", script, cwd=folder)
 
+    def edit(self, source, number):
+        edit(self.folder, source, number)
+
     def run(self):
         cpu, wall, peak, text = measure("ninja", "-j2", cwd=self.folder)
         ran = 0
@@ -80,12 +86,19 @@ class Ninja:
 
 
 class Understudy:
-    def __init__(self, folder, nodes, layers, program):
-        self.folder, self.name, self.program = folder, "understudy", program
-        subprocess.run([sys.executable, HERE / "dag_graph.py", folder, "--nodes", str(nodes), "--layers", str(layers)],
-                       check=True, stdout=subprocess.DEVNULL)
+    def __init__(self, folder, nodes, layers, program, style):
+        self.folder, self.program, self.style = folder, program, style
+        self.name = "understudy, " + style
+        subprocess.run([sys.executable, HERE / "dag_graph.py", folder, "--nodes", str(nodes), "--layers", str(layers),
+                        "--style", style], check=True, stdout=subprocess.DEVNULL)
         os.chdir(folder)
-        self.command_cost = cost_of("cp", "src/1", "copy", cwd=folder)
+        self.command_cost = cost_of("cp", "src/1", "copy", cwd=folder) if style == "nodes" else 0
+
+    def edit(self, source, number):
+        if self.style == "nodes":
+            edit(self.folder, source, number)
+        else:
+            (self.folder / "src" / f"{source:07d}.png").write_bytes(dag_graph.picture(30000 + number))
 
     def run(self):
         cpu, wall, peak, text = measure(self.program, "run", "graph.yaml", "--cache", "cache", "--threads", "2", cwd=self.folder)
@@ -95,12 +108,13 @@ class Understudy:
 def beside_ninja(arguments, folder):
     nodes, layers = arguments.nodes, 10
     runners = [Ninja(folder / "ninja", nodes, layers, False), Ninja(folder / "restat", nodes, layers, True),
-               Understudy(folder / "understudy", nodes, layers, arguments.understudy)]
+               Understudy(folder / "written", nodes, layers, arguments.understudy, "nodes"),
+               Understudy(folder / "frames", nodes, layers, arguments.understudy, "frames")]
     print(f"{nodes} nodes in {layers} layers")
     noop, edited = {}, {}
     for runner in runners:
         cpu, wall, peak, ran = runner.run()
-        print(f"  {runner.name:14} cold    cpu {cpu:8.3f} s  wall {wall:8.2f} s  ran {ran}")
+        print(f"  {runner.name:18} cold    cpu {cpu:8.3f} s  wall {wall:8.2f} s  ran {ran}")
         runner.run()
         time.sleep(0.1)
     for runner in runners:
@@ -110,16 +124,17 @@ def beside_ninja(arguments, folder):
             noop.setdefault(runner.name, []).append(runner.run())
     for turn in range(5):
         for runner in runners:
-            edit(runner.folder, nodes // layers // 2 + turn, turn)
+            runner.edit(nodes // layers // 2 + turn, turn)
+            time.sleep(0.05)
             edited.setdefault(runner.name, []).append((*runner.run(), runner.command_cost))
             runner.run()
     for name, runs in noop.items():
         cpu, peak = statistics.median(run[0] for run in runs), max(run[2] for run in runs)
-        print(f"  {name:14} nothing changed: cpu {1e3 * cpu:7.1f} ms, peak {peak:5.1f} MiB"
+        print(f"  {name:18} nothing changed: cpu {1e3 * cpu:7.1f} ms, peak {peak:5.1f} MiB"
               f"  ({statistics.median(run[0] for run in noop['ninja']) / cpu:.1f} x ninja's speed)")
     overhead = {name: statistics.median(run[0] - run[3] * run[4] for run in runs) for name, runs in edited.items()}
     for name, runs in edited.items():
-        print(f"  {name:14} one source edited: cpu {1e3 * statistics.median(run[0] for run in runs):7.1f} ms, "
+        print(f"  {name:18} one source edited: cpu {1e3 * statistics.median(run[0] for run in runs):7.1f} ms, "
               f"ran {statistics.median(run[3] for run in runs):.0f}, own overhead {1e3 * overhead[name]:6.1f} ms"
               f"  ({overhead['ninja, restat'] / overhead[name]:.1f} x the speed of ninja with restat)")
 

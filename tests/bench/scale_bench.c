@@ -182,7 +182,7 @@ static size_t go(const char *folder, bool memory, bool execute) {
         must(us_run_execute(run, &summary));
     } else {
         for (size_t i = 0; i < us_run_plan_count(run); i++) {
-            summary.ran += us_run_plan_entry(run, i).run;
+            summary.ran += us_run_plan_brief(run, i).run;
         }
     }
     us_run_destroy(run);
