@@ -129,8 +129,8 @@ def beside_ninja(arguments, folder):
             edited.setdefault(runner.name, []).append((*runner.run(), runner.command_cost))
             runner.run()
     for name, runs in noop.items():
-        cpu, peak = statistics.median(run[0] for run in runs), max(run[2] for run in runs)
-        print(f"  {name:18} nothing changed: cpu {1e3 * cpu:7.1f} ms, peak {peak:5.1f} MiB"
+        cpu = statistics.median(run[0] for run in runs)
+        print(f"  {name:18} nothing changed: cpu {1e3 * cpu:7.1f} ms"
               f"  ({statistics.median(run[0] for run in noop['ninja']) / cpu:.1f} x ninja's speed)")
     overhead = {name: statistics.median(run[0] - run[3] * run[4] for run in runs) for name, runs in edited.items()}
     for name, runs in edited.items():
