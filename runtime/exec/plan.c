@@ -69,7 +69,8 @@ static void mark_above(struct us_run *run, uint32_t index) {
     }
 }
 
-static struct us_error *mark_targets(struct us_run *run) {
+/* Needs and asks for what the run is for. */
+static struct us_error *ask_targets(struct us_run *run) {
     const struct us_run_options *options = &run->options;
     for (size_t i = 0; i < options->target_count; i++) {
         const struct us_node *node = us_graph_find(run->graph, options->targets[i]);
@@ -84,6 +85,11 @@ static struct us_error *mark_targets(struct us_run *run) {
     for (size_t i = 0; !options->targets && i < run->graph->output_count; i++) {
         US_TRY(mark_node(run, run->graph->outputs[i].node));
     }
+    return NULL;
+}
+
+static struct us_error *mark_targets(struct us_run *run) {
+    US_TRY(ask_targets(run));
     for (uint32_t i = (uint32_t)run->graph->node_count; i-- > 0;) {
         mark_above(run, i);
         run->plan_count += run->nodes[i].needed;
@@ -368,7 +374,7 @@ static struct us_error *resolve_all(struct us_run *run) {
 }
 
 /* A volatile result that must be made anew changes what is found below it: all is decided again. */
-static bool forget_forced(struct us_run *run) {
+static struct us_error *forget_forced(struct us_run *run, bool *forgotten) {
     bool again = false;
     for (size_t i = 0; i < run->plan_count && run->lost_count; i++) {
         const struct task *task = &run->tasks[run->plan[i]];
@@ -379,18 +385,20 @@ static bool forget_forced(struct us_run *run) {
         us_free(task->digests);
         task->digests = NULL;
         task->looked = task->resolved = task->fed = task->run = task->maybe = false;
-        task->alias = task->unstored = false;
+        task->alias = task->unstored = task->stood = false;
         task->why = NULL;
     }
-    return again;
+    *forgotten = again;
+    return again ? ask_targets(run) : NULL; /* what stood may name what is lost */
 }
 
 struct us_error *make_plan(struct us_run *run) {
     US_TRY(mark_targets(run));
     US_TRY(make_keys_or_keep(run));
-    do {
+    for (bool again = true; again;) {
         US_TRY(resolve_all(run));
-    } while (forget_forced(run));
+        US_TRY(forget_forced(run, &again));
+    }
     for (size_t i = 0; i < run->plan_count; i++) {
         struct task *task = &run->tasks[run->plan[i]];
         if (task->run) {
