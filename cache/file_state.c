@@ -56,26 +56,43 @@ static struct us_digest state_of(const struct stat *info) {
 }
 
 /* Paths of one folder mostly come together: the folder is opened once for them. */
+struct near_folder {
+    char path[CACHE_PATH];
+    int at; /* -1: none, or it could not be opened */
+};
+
+static void enter(struct near_folder *folder, const char *path, size_t length) {
+    if (strncmp(folder->path, path, length) == 0 && !folder->path[length]) {
+        return;
+    }
+    if (folder->at >= 0) {
+        close(folder->at);
+    }
+    memcpy(folder->path, path, length);
+    folder->path[length] = '\0';
+    folder->at = open(folder->path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+}
+
+static bool look(struct near_folder *folder, const char *path, struct stat *info) {
+    const char *slash = strrchr(path, '/');
+    const size_t length = slash ? (size_t)(slash - path) : 0;
+    if (length && length < sizeof folder->path) {
+        enter(folder, path, length);
+        if (folder->at >= 0 && slash[1]) {
+            return fstatat(folder->at, slash + 1, info, 0) == 0;
+        }
+    }
+    return stat(path, info) == 0;
+}
+
 static void *find_states(void *context) {
     struct states *states = context;
-    char folder[CACHE_PATH] = "";
-    int at = -1;
+    struct near_folder folder = {.at = -1};
     states->fine_device = states->coarse_device = -1;
     for (size_t i = 0; i < states->count; i++) {
-        const char *path = states->paths[i], *slash = strrchr(path, '/');
-        const size_t length = slash ? (size_t)(slash - path) : 0;
-        const bool near = length && length < sizeof folder;
-        if (near && (strncmp(folder, path, length) != 0 || folder[length])) {
-            if (at >= 0) {
-                close(at);
-            }
-            memcpy(folder, path, length);
-            folder[length] = '\0';
-            at = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
-        }
+        const char *path = states->paths[i];
         struct stat info;
-        const bool found = near && at >= 0 && slash[1] ? fstatat(at, slash + 1, &info, 0) == 0
-                                                       : stat(path, &info) == 0;
+        const bool found = look(&folder, path, &info);
         if (found && is_settled(states, path, &info)) {
             states->states[i] = state_of(&info);
         } else if (!found && (errno == ENOENT || errno == ENOTDIR)) {
@@ -84,8 +101,8 @@ static void *find_states(void *context) {
             states->states[i] = (struct us_digest){0};
         }
     }
-    if (at >= 0) {
-        close(at);
+    if (folder.at >= 0) {
+        close(folder.at);
     }
     return NULL;
 }

@@ -11,7 +11,8 @@
 enum { MAP_START = 256 << 20, READERS = 512, BATCH = 2048, BATCH_SECONDS = 2, SUM = 8 };
 
 void us_index_init(struct us_index *index, char *folder) {
-    *index = (struct us_index){.folder = folder};
+    *index = (struct us_index){0};
+    index->folder = folder;
     pthread_mutex_init(&index->lock, NULL);
 }
 

@@ -72,6 +72,9 @@ static int append_bytes(struct us_records *records, const void *bytes, size_t si
     struct us_record_file *own = records->own;
     const uint8_t *from = bytes;
     size_t done = 0;
+    if (!own) {
+        return ESTALE;
+    }
     while (done < size) {
         ssize_t put = pwrite(own->fd, from + done, size - done, (off_t)(own->read_to + done));
         if (put < 0 && errno == EINTR) {
@@ -115,8 +118,7 @@ static struct us_error *have_log(struct cache *cache, char path[CACHE_PATH]) {
 }
 
 /* What was written is found from now on. */
-static void absorb(struct us_records *records, struct us_entry *entry) {
-    struct us_record_file *own = records->own;
+static void absorb(struct us_records *records, struct us_record_file *own, struct us_entry *entry) {
     us_records_absorb(
         records, own,
         &(struct us_scanned){.offset = own->read_to, .size = entry->size, .entry = *entry});
@@ -134,11 +136,12 @@ static struct us_error *write_waiting(struct cache *cache) {
         US_TRY(have_log(cache, path));
         failed = append_bytes(records, records->later.data, records->later.length);
     }
-    if (failed) {
+    struct us_record_file *own = records->own;
+    if (failed || !own) {
         return us_cache_errno(cache, failed, "cannot write", path);
     }
     for (size_t i = 0; i < records->waiting_count; i++) {
-        absorb(records, &records->waiting[i]);
+        absorb(records, own, &records->waiting[i]);
     }
     records->waiting_count = 0;
     us_str_clear(&records->later);

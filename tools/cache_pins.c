@@ -181,7 +181,9 @@ static char *pin_name(const struct us_arguments *arguments) {
     for (char *at = name; *at; at++) {
         bool fine = (*at >= 'a' && *at <= 'z') || (*at >= 'A' && *at <= 'Z') ||
                     (*at >= '0' && *at <= '9') || *at == '.' || *at == '_' || *at == '-';
-        *at = fine ? *at : '_';
+        if (!fine) {
+            *at = '_';
+        }
     }
     return name;
 }

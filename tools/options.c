@@ -207,29 +207,31 @@ static struct us_error *store_option(const struct option *option, const char *va
     return NULL;
 }
 
-/* The option that `text` names, and the value that stands with it (--name=value, -pvalue). */
+/* Whether `text` names the option; and the value that stands with it (--name=value, -pvalue). */
+static bool names_option(const struct option *option, const char *text, const char **value) {
+    if (text[1] != '-') {
+        *value = text[1] && text[2] ? text + 2 : NULL;
+        return option->letter && text[1] == option->letter;
+    }
+    const size_t length = strlen(option->name);
+    if (strncmp(text + 2, option->name, length) != 0 ||
+        (text[2 + length] != '\0' && text[2 + length] != '=')) {
+        return false;
+    }
+    *value = text[2 + length] ? text + 3 + length : NULL;
+    return true;
+}
+
 static const struct option *find_option(const struct us_command *command, const char *text,
                                         const char **value) {
-    *value = NULL;
     for (size_t i = 0; i < OPTIONS; i++) {
         const struct option *option = &options[i];
-        if (!(option->bit & command->options) && option->bit != ~0u) {
-            continue;
-        }
-        if (text[1] != '-') {
-            if (option->letter && text[1] == option->letter) {
-                *value = text[2] ? text + 2 : NULL;
-                return option;
-            }
-            continue;
-        }
-        size_t length = strlen(option->name);
-        if (strncmp(text + 2, option->name, length) == 0 &&
-            (text[2 + length] == '\0' || text[2 + length] == '=')) {
-            *value = text[2 + length] ? text + 3 + length : NULL;
+        if ((option->bit & command->options || option->bit == ~0u) &&
+            names_option(option, text, value)) {
             return option;
         }
     }
+    *value = NULL;
     return NULL;
 }
 
@@ -263,6 +265,15 @@ static struct us_error *check_words(const struct us_arguments *arguments) {
     return usage_hint(command, us_fail(US_USAGE, "%s: wanted %s", command->name, command->words));
 }
 
+static struct us_error *add_word(struct us_arguments *arguments, const char *text) {
+    const struct us_command *command = arguments->command;
+    if (arguments->word_count >= command->most) {
+        return usage_hint(command, us_fail(US_USAGE, "%s: '%s' is too much", command->name, text));
+    }
+    arguments->words[arguments->word_count++] = text;
+    return NULL;
+}
+
 struct us_error *us_arguments_parse(const struct us_command *command, int argc, char **argv,
                                     struct us_arguments *arguments) {
     *arguments = (struct us_arguments){.command = command};
@@ -271,14 +282,10 @@ struct us_error *us_arguments_parse(const struct us_command *command, int argc, 
         const char *text = argv[i];
         if (!words_only && strcmp(text, "--") == 0) {
             words_only = true;
-        } else if (!words_only && text[0] == '-' && text[1]) {
-            US_TRY(parse_option(argc, argv, &i, arguments));
-        } else if (arguments->word_count >= command->most) {
-            return usage_hint(command,
-                              us_fail(US_USAGE, "%s: '%s' is too much", command->name, text));
-        } else {
-            arguments->words[arguments->word_count++] = text;
+            continue;
         }
+        const bool option = !words_only && text[0] == '-' && text[1];
+        US_TRY(option ? parse_option(argc, argv, &i, arguments) : add_word(arguments, text));
     }
     return check_words(arguments);
 }

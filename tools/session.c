@@ -38,7 +38,8 @@ static bool is_folder(const char *path) {
 }
 
 void us_find_models(const struct us_arguments *arguments) {
-    static char path[4096 + 16]; /* the runtime keeps the pointer */
+    static const char models[] = "/models";
+    static char path[4096 + sizeof models]; /* the runtime keeps the pointer */
     const char *named = arguments->models ? arguments->models : getenv("UNDERSTUDY_MODELS");
     if (named && named[0]) {
         us_set_models_folder(named);
@@ -47,7 +48,7 @@ void us_find_models(const struct us_arguments *arguments) {
     ssize_t length = readlink("/proc/self/exe", path, 4096);
     for (char *slash; length > 0 && (slash = memrchr(path, '/', (size_t)length));) {
         length = slash - path;
-        strcpy(slash, "/models");
+        memcpy(slash, models, sizeof models);
         if (is_folder(path)) {
             us_set_models_folder(path);
             return;

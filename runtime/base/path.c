@@ -81,6 +81,19 @@ struct us_error *us_make_folders(const char *path) {
     return error;
 }
 
+static struct us_error *too_large(const char *path, size_t limit) {
+    return us_fail(US_FAILED, "'%s' is larger than %zu bytes", path, limit);
+}
+
+/* Like read, whatever interrupts it. */
+static ssize_t read_some(int fd, void *bytes, size_t size) {
+    ssize_t got;
+    do {
+        got = read(fd, bytes, size);
+    } while (got < 0 && errno == EINTR);
+    return got;
+}
+
 static struct us_error *read_open(int fd, const char *path, size_t limit, uint8_t **bytes,
                                   size_t *size) {
     struct stat info;
@@ -92,7 +105,7 @@ static struct us_error *read_open(int fd, const char *path, size_t limit, uint8_
     }
     size_t capacity = info.st_size > 0 ? (size_t)info.st_size : 4096, used = 0;
     if (limit && capacity > limit) {
-        return us_fail(US_FAILED, "'%s' is larger than %zu bytes", path, limit);
+        return too_large(path, limit);
     }
     uint8_t *buffer = us_malloc(capacity + 1);
     for (;;) {
@@ -100,17 +113,13 @@ static struct us_error *read_open(int fd, const char *path, size_t limit, uint8_
             capacity *= 2;
             buffer = us_realloc(buffer, capacity + 1);
         }
-        ssize_t got = read(fd, buffer + used, capacity - used);
+        ssize_t got = read_some(fd, buffer + used, capacity - used);
         if (got == 0) {
             break;
         }
-        if (got < 0 && errno == EINTR) {
-            continue;
-        }
         if (got < 0 || (limit && used + (size_t)got > limit)) {
-            struct us_error *error =
-                got < 0 ? us_error_from_errno(errno, "cannot read '%s'", path)
-                        : us_fail(US_FAILED, "'%s' is larger than %zu bytes", path, limit);
+            struct us_error *error = got < 0 ? us_error_from_errno(errno, "cannot read '%s'", path)
+                                             : too_large(path, limit);
             us_free(buffer);
             return error;
         }

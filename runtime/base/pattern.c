@@ -152,28 +152,45 @@ static bool glob_matches(const char *glob, size_t glob_length, const char *text,
     return matches;
 }
 
+/* With the number in name[start..end): the name with the slot in its place, or NULL. */
+static char *match_number_at(const char *component, struct slot slot, const char *name,
+                             size_t start, size_t end) {
+    const char *tail = component + slot.start + slot.length;
+    int32_t number;
+    if (!parse_number(name + start, end - start, slot.width, &number) ||
+        !glob_matches(component, slot.start, name, start) ||
+        fnmatch(tail, name + end, FNM_NOESCAPE) != 0) {
+        return NULL;
+    }
+    struct us_str take = {0};
+    us_str_append_bytes(&take, name, start);
+    us_str_append_bytes(&take, component + slot.start, slot.length);
+    us_str_append(&take, name + end);
+    return us_str_take(&take);
+}
+
+/* The longest number from `start`, whose digits begin at `digits`, that gives a match. */
+static char *match_from(const char *component, struct slot slot, const char *name, size_t start,
+                        size_t digits) {
+    char *take = NULL;
+    for (size_t end = digits + strspn(name + digits, "0123456789"); end > start && !take; end--) {
+        take = match_number_at(component, slot, name, start, end);
+    }
+    return take;
+}
+
 /* Matches a file name against a component with a slot. The first digits that fit are the number,
  * as many as there are; a minus sign belongs to it only when nothing else fits. */
 static char *match_with_slot(const char *component, struct slot slot, const char *name) {
-    const char *tail = component + slot.start + slot.length;
     size_t length = strlen(name);
     for (int sign = 0; sign < 2; sign++) {
         for (size_t i = 0; i < length; i++) {
             if (sign ? name[i] != '-' : !is_digit(name[i])) {
                 continue;
             }
-            size_t end = i + (size_t)sign;
-            end += strspn(name + end, "0123456789");
-            for (int32_t number; end > i; end--) {
-                if (parse_number(name + i, end - i, slot.width, &number) &&
-                    glob_matches(component, slot.start, name, i) &&
-                    fnmatch(tail, name + end, FNM_NOESCAPE) == 0) {
-                    struct us_str take = {0};
-                    us_str_append_bytes(&take, name, i);
-                    us_str_append_bytes(&take, component + slot.start, slot.length);
-                    us_str_append(&take, name + end);
-                    return us_str_take(&take);
-                }
+            char *take = match_from(component, slot, name, i, i + (size_t)sign);
+            if (take) {
+                return take;
             }
         }
     }

@@ -2,6 +2,7 @@
  * which files each reads, and what these were. As long as only contents of read files changed, the
  * graph's tasks are the same, and only the keys at and below those files are made anew; what has
  * its old key stands as it stood, for no record was taken away since (generation). */
+#include <stdio.h>
 #include <string.h>
 
 #include "runtime/base/mem.h"
@@ -52,8 +53,7 @@ static struct us_digest layout_of(const struct us_run *run) {
 
 static void name_fact(const struct us_digest *name, char fact[64]) {
     char hex[US_DIGEST_HEX];
-    memcpy(fact, "plan/", 5);
-    memcpy(fact + 5, us_digest_hex(name, hex), US_DIGEST_HEX);
+    snprintf(fact, 64, "plan/%s", us_digest_hex(name, hex));
 }
 
 void base_finish(struct us_run *run) {
@@ -198,9 +198,7 @@ static struct us_error *key_node(struct us_run *run, uint32_t index, const bool 
             each_input(run, task, has_moved, &again);
         }
         task->plan_key = digest_at(run->base->keys, tasks->first + k);
-        if (again) {
-            US_TRY(key_again(run, task, fields));
-        }
+        US_TRY(again ? key_again(run, task, fields) : NULL);
         task->stood = !task->moved;
         task->asked &= task->moved;
         moved[index] |= task->moved;

@@ -4,26 +4,27 @@
 #include "runtime/base/mem.h"
 #include "runtime/exec/run_internal.h"
 
-static struct us_error *find_task(struct us_run *run, const char *name, struct us_frame frame,
-                                  struct task **found) {
+/* NULL: there is none, as *error says. */
+static struct task *find_task(struct us_run *run, const char *name, struct us_frame frame,
+                              struct us_error **error) {
     const struct us_node *node = us_graph_find(run->graph, name);
     if (!node) {
         const char *near = us_graph_nearest(run->graph, name);
-        return near ? us_fail(US_USAGE, "no node '%s'; did you mean '%s'?", name, near)
-                    : us_fail(US_USAGE, "no node '%s'", name);
+        *error = near ? us_fail(US_USAGE, "no node '%s'; did you mean '%s'?", name, near)
+                      : us_fail(US_USAGE, "no node '%s'", name);
+        return NULL;
     }
     const struct node_tasks *tasks = &run->nodes[node - run->graph->nodes];
     ptrdiff_t at = node->type->per_frame ? us_frames_find(&tasks->frames, frame) : 0;
     if (at < 0) {
         struct us_str text = {0};
         us_frames_print(&tasks->frames, &text);
-        struct us_error *error = us_fail(US_USAGE, "node '%s' has no frame %d; it has %s", name,
-                                         frame.number, us_str_text(&text));
+        *error = us_fail(US_USAGE, "node '%s' has no frame %d; it has %s", name, frame.number,
+                         us_str_text(&text));
         us_str_finish(&text);
-        return error;
+        return NULL;
     }
-    *found = &run->tasks[tasks->first + (uint32_t)at];
-    return NULL;
+    return &run->tasks[tasks->first + (uint32_t)at];
 }
 
 static void print_when(struct us_str *out, int64_t when) {
@@ -92,8 +93,11 @@ static void explain_key(struct us_run *run, const struct task *task, struct us_s
 
 struct us_error *us_run_explain(struct us_run *run, const char *node, struct us_frame frame,
                                 char **text) {
-    struct task *task = NULL;
-    US_TRY(find_task(run, node, frame, &task));
+    struct us_error *error = NULL;
+    const struct task *task = find_task(run, node, frame, &error);
+    if (!task) {
+        return error;
+    }
     struct us_str out = {0};
     if (!task->needed) {
         us_str_printf(&out, "%s is not needed for what was asked\n",

@@ -172,6 +172,26 @@ static void identity_of(const struct us_run *run, const struct input_ref *ref, b
     }
 }
 
+/* Its entry and its frame, relative to the task's. What a once-node made is every frame's: it lies
+ * at no distance. */
+static void add_place(const struct us_run *run, const struct task *task,
+                      const struct input_ref *ref, struct us_hasher *hasher) {
+    const struct task *above = &run->tasks[ref->task];
+    const bool framed = task_node(run, above)->type->per_frame;
+    us_hasher_int(hasher, ref->entry);
+    us_hasher_int(hasher, framed ? above->frame.take - task->frame.take : 0);
+    us_hasher_int(hasher, framed ? above->frame.number - task->frame.number : 0);
+}
+
+static void add_names(const struct us_run *run, const struct input_ref *ref,
+                      struct us_hasher *hasher) {
+    const struct us_node *above = task_node(run, &run->tasks[ref->task]);
+    us_hasher_string(hasher, above->name);
+    if (ref->port) {
+        us_hasher_string(hasher, above->type->outputs[ref->port].name);
+    }
+}
+
 /* One value: its identity. Several: a hash over entries, frames (relative to the task's) and
  * identities, so that neither order nor grouping can be mistaken. */
 static void add_input(const struct us_run *run, const struct task *task, int port, bool plan,
@@ -187,19 +207,11 @@ static void add_input(const struct us_run *run, const struct task *task, int por
         const uint32_t span = task_span(run, input->links[i].node, task, port, &first);
         for (uint32_t k = 0; k < span; k++) {
             const struct input_ref ref = {first + k, input->links[i].port, (uint32_t)i};
-            const struct task *above = &run->tasks[ref.task];
             if (many) {
-                us_hasher_int(&hasher, ref.entry);
-                /* What a once-node made is every frame's: it lies at no distance. */
-                const bool framed = task_node(run, above)->type->per_frame;
-                us_hasher_int(&hasher, framed ? above->frame.take - task->frame.take : 0);
-                us_hasher_int(&hasher, framed ? above->frame.number - task->frame.number : 0);
+                add_place(run, task, &ref, &hasher);
             }
             if (node->type->keyed_by_names) {
-                us_hasher_string(&hasher, task_node(run, above)->name);
-                if (ref.port) {
-                    us_hasher_string(&hasher, task_node(run, above)->type->outputs[ref.port].name);
-                }
+                add_names(run, &ref, &hasher);
             }
             identity_of(run, &ref, plan, &hasher);
         }

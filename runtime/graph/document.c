@@ -85,8 +85,8 @@ static bool states_type(const struct us_yaml *entry) {
     return us_yaml_find(entry, "type") || us_yaml_find(entry, "use");
 }
 
-static const struct us_yaml *merge(struct us_arena *arena, const struct us_yaml *base,
-                                   const struct us_yaml *over, bool deep);
+static struct us_yaml *lay_over(struct us_arena *arena, const struct us_yaml *base,
+                                const struct us_yaml *over, bool deep);
 
 /* What is here wins: an entry that states its type replaces, another one changes the keys it names.
  */
@@ -95,14 +95,11 @@ static struct us_yaml *merge_entry(struct us_arena *arena, struct us_yaml *base,
     if (!deep || base->kind != US_YAML_MAP || over->kind != US_YAML_MAP || states_type(over)) {
         return over;
     }
-    return (struct us_yaml *)(uintptr_t)merge(arena, base, over, false);
+    return lay_over(arena, base, over, false);
 }
 
-static const struct us_yaml *merge(struct us_arena *arena, const struct us_yaml *base,
-                                   const struct us_yaml *over, bool deep) {
-    if (!base || !over) {
-        return base ? base : over;
-    }
+static struct us_yaml *lay_over(struct us_arena *arena, const struct us_yaml *base,
+                                const struct us_yaml *over, bool deep) {
     struct us_yaml *made = us_arena_alloc(arena, sizeof *made);
     *made = *over;
     made->keys = us_arena_alloc(arena, (base->count + over->count) * sizeof *made->keys);
@@ -122,6 +119,11 @@ static const struct us_yaml *merge(struct us_arena *arena, const struct us_yaml 
     }
     us_yaml_index_keys(arena, made);
     return made;
+}
+
+static const struct us_yaml *merge(struct us_arena *arena, const struct us_yaml *base,
+                                   const struct us_yaml *over, bool deep) {
+    return base && over ? lay_over(arena, base, over, deep) : base ? base : over;
 }
 
 static struct us_error *merge_section(struct us_loader *loader, const struct us_yaml *root,

@@ -200,7 +200,8 @@ static void nothing_promised_vanishes(void **state) {
     }
     uint64_t removed = 0, rescued = 0;
     for (int i = 0; i < ROUNDS && (removed < 100 || rescued < 100 || promises < 1000); i++) {
-        struct us_store *store = care_open("hammer");
+        struct us_store *store;
+        ASSERT_OK(us_cache_open(care_folder, &store));
         store->warn = warn_of_break;
         struct us_gc_report report;
         ASSERT_OK(us_cache_gc(store, &(struct us_gc_options){.max_bytes = 1}, &report));

@@ -49,7 +49,7 @@ struct lab {
 /* The cache trusts a time stamp once it is older than a tick of the file system's clock, and waits
  * for that. Where stamps are known to differ (edit_disk.h) there is nothing to wait for: the wall
  * clock runs a second ahead. */
-static bool hurry = true;
+static _Atomic bool hurry = true; /* the cache has a thread of its own */
 
 int nanosleep(const struct timespec *wanted, struct timespec *left) {
     return hurry ? 0 : clock_nanosleep(CLOCK_REALTIME, 0, wanted, left);
