@@ -72,6 +72,10 @@ static void print_counts(const struct us_remote_counts *counts) {
         us_str_append(&text, ")");
         comma = ", ";
     }
+    if (counts->there) {
+        us_str_printf(&text, "%s%llu there already", comma, (unsigned long long)counts->there);
+        comma = ", ";
+    }
     if (counts->given_up) {
         us_str_printf(&text, "%s%llu not sent", comma, (unsigned long long)counts->given_up);
         comma = ", ";
