@@ -40,6 +40,14 @@ static void on_event(void *context, const struct us_event *event) {
     }
 }
 
+static void say_nothing(struct us_store *store, bool json) {
+    struct us_remote_counts counts;
+    us_remote_counts(store, &counts);
+    if (!json && !counts.records_fetched && !counts.objects_fetched) {
+        printf("nothing fetched: what a run would use is here, or the remote cache lacks it\n");
+    }
+}
+
 /* Planning a graph looks at all that a run of it would use. */
 struct us_error *us_cache_pull(const struct us_arguments *arguments) {
     struct us_session session;
@@ -59,6 +67,7 @@ struct us_error *us_cache_pull(const struct us_arguments *arguments) {
     us_run_destroy(run);
     if (!error) {
         us_remote_show(session.store, arguments->json);
+        say_nothing(session.store, arguments->json);
     }
     us_session_finish(&session);
     return error;

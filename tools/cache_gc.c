@@ -10,7 +10,7 @@ static void print_types(const struct us_gc_report *report) {
     for (size_t i = 0; i < report->type_count; i++) {
         const struct us_gc_type *type = &report->types[i];
         struct us_str name = {0}, size = {0}, work = {0};
-        const char *text = type->type[0] ? type->type : "(named by no record)";
+        const char *text = type->type[0] ? type->type : US_CACHE_UNNAMED;
         us_plain_text(text, strlen(text), &name);
         if (type->show[0]) {
             us_str_append(&name, " of ");
@@ -43,7 +43,7 @@ static void print_report(const struct us_gc_report *report, const struct us_argu
     printf("%s\n", us_str_text(&text));
     us_str_clear(&text);
     print_types(report);
-    us_str_append(&text, "the cache takes ");
+    us_str_append(&text, arguments->dry_run ? "the cache would take " : "the cache takes ");
     us_str_size(&text, report->after);
     us_str_append(&text, ", before ");
     us_str_size(&text, report->before);

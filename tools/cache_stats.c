@@ -37,15 +37,16 @@ static void print_type(const struct us_cache_type *type, const char **show) {
         printf("%s%s\n", type->show[0] ? "show " : "no show", us_str_text(&name));
         us_str_clear(&name);
     }
-    us_plain_text(type->type[0] ? type->type : "(named by no record)",
-                  type->type[0] ? strlen(type->type) : 20, &name);
+    const char *text = type->type[0] ? type->type : US_CACHE_UNNAMED;
+    us_plain_text(text, strlen(text), &name);
     us_str_size(&size, type->objects.bytes);
     us_cache_time_text(&work, type->seconds);
     if (type->used) {
+        us_str_append(&used, "  ");
         us_cache_time_text(&used, difftime(time(NULL), type->used));
         us_str_append(&used, " ago");
     }
-    printf("  %-20s %9llu  %14s  %9s of work  %s\n", us_str_text(&name),
+    printf("  %-20s %9llu  %14s  %9s of work%s\n", us_str_text(&name),
            (unsigned long long)type->objects.files, us_str_text(&size), us_str_text(&work),
            us_str_text(&used));
     us_str_finish(&name);

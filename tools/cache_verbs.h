@@ -21,6 +21,10 @@ void us_cache_count_text(struct us_str *out, struct us_cache_count count, const 
 /* A member {files, bytes}. */
 void us_cache_count_json(void *line, const char *name, struct us_cache_count count);
 
+/* In the place of a node type: the fields that the keys of a node's tasks share, which are objects
+ * too (runtime/exec/record.c), and what no record names. */
+#define US_CACHE_UNNAMED "(key parts, unnamed)"
+
 /* "12 s", "3.4 h", "2.1 d" */
 void us_cache_time_text(struct us_str *out, double seconds);
 

@@ -48,7 +48,7 @@ static bool is_wanted(const struct us_plan_entry *entry, const struct wanted *wa
         return false;
     }
     if (!entry->per_frame) {
-        return true;
+        return !wanted->frames.count;
     }
     const struct us_frame any_take = {0, entry->frame.number};
     return (!wanted->take || is_take(entry, wanted->take)) &&
@@ -160,10 +160,11 @@ static struct us_error *none(struct us_run *run, const struct wanted *wanted) {
         US_TRY(us_run_explain(run, wanted->node, frame, &text));
         us_free(text);
     }
-    return us_error_hint(us_fail(US_USAGE, "node '%s' has no such frames%s%s", wanted->node,
-                                 wanted->take ? " in a take " : "",
-                                 wanted->take ? wanted->take : ""),
-                         "understudy explain GRAPH %s tells all it has", wanted->node);
+    struct us_error *error = wanted->take
+                                 ? us_fail(US_USAGE, "node '%s' has no such frames in a take '%s'",
+                                           wanted->node, wanted->take)
+                                 : us_fail(US_USAGE, "node '%s' has no such frames", wanted->node);
+    return us_error_hint(error, "understudy explain GRAPH %s tells all it has", wanted->node);
 }
 
 static struct us_error *explain_run(struct us_run *run, const struct us_graph *graph,

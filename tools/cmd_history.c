@@ -178,6 +178,10 @@ static struct us_error *show_one(const struct us_runs *runs, const char *word, b
     const long long number = strtoll(word, &end, 10), at = number - runs->first;
     const bool there = !*end && end != word && at >= 0 && at < (long long)runs->count;
     json_t *run = there ? us_story_parse(runs->texts[at], number) : NULL;
+    if (!run && !runs->count) {
+        return us_fail(
+            US_USAGE, "no run '%s': no run of this graph with this cache is remembered here", word);
+    }
     if (!run) {
         return us_error_hint(us_fail(US_USAGE, "no run '%s' in the history; it has %lld to %lld",
                                      word, (long long)runs->first,
@@ -221,10 +225,10 @@ static struct us_error *show(const struct us_arguments *arguments, struct us_sto
     struct us_runs runs;
     struct us_error *error = NULL;
     us_runs_read(store, identity, &runs);
-    if (!runs.count && !arguments->json) {
-        printf("no run of %s is remembered in this cache's index\n", arguments->words[0]);
-    } else if (arguments->word_count > 1) {
+    if (arguments->word_count > 1) {
         error = show_one(&runs, arguments->words[1], arguments->json);
+    } else if (!runs.count && !arguments->json) {
+        printf("no run of %s with this cache is remembered here\n", arguments->words[0]);
     } else {
         show_all(&runs, arguments->json);
     }

@@ -55,7 +55,8 @@ static void print_row(const struct us_node *node, const struct us_eta_node_plan 
         us_plain_text(plan->why, strlen(plan->why), out);
     }
     if (plan->run && plan->seconds >= 0.05) {
-        us_str_printf(out, "  ~ %.*f s", plan->seconds < 10, plan->seconds);
+        us_str_append(out, "  ~ ");
+        us_rough_time_print(plan->seconds, out);
     }
     while (out->length && out->data[out->length - 1] == ' ') {
         out->data[--out->length] = '\0';

@@ -61,11 +61,9 @@ static enum look look_of(const struct node_state *state) {
 }
 
 static void append_seconds(double seconds, struct us_str *out) {
-    if (seconds >= 120) {
+    if (seconds >= 0.05) {
         us_str_append(out, ", ~ ");
-        us_time_print(seconds, out);
-    } else if (seconds >= 0.05) {
-        us_str_printf(out, ", ~ %.*f s", seconds < 10, seconds);
+        us_rough_time_print(seconds, out);
     }
 }
 

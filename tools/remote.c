@@ -22,14 +22,14 @@ struct us_error *us_remote_wrap(const struct us_arguments *arguments, enum us_re
     const char *url = argument(arguments->remote, "UNDERSTUDY_REMOTE");
     const char *mode = argument(arguments->remote_mode, "UNDERSTUDY_REMOTE_MODE");
     *wrapped = false;
-    if (!url) {
-        return NULL;
-    }
     mode = mode ? mode : "both";
     bool read = strcmp(mode, "read") == 0, write = strcmp(mode, "write") == 0;
     if (!read && !write && strcmp(mode, "both") != 0) {
         return us_fail(US_USAGE, "the remote cache's mode is '%s', allowed read, write and both",
                        mode);
+    }
+    if (!url) {
+        return NULL;
     }
     const struct us_remote_options options = {
         .url = url,
@@ -70,6 +70,10 @@ static void print_counts(const struct us_remote_counts *counts) {
                       (unsigned long long)counts->objects_sent);
         us_str_size(&text, (size_t)counts->bytes_sent);
         us_str_append(&text, ")");
+        comma = ", ";
+    }
+    if (counts->there) {
+        us_str_printf(&text, "%s%llu there already", comma, (unsigned long long)counts->there);
         comma = ", ";
     }
     if (counts->given_up) {

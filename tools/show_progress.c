@@ -53,17 +53,21 @@ void us_progress_destroy(struct us_progress *progress) {
     }
 }
 
+void us_rough_time_print(double seconds, struct us_str *out) {
+    if (seconds < 120) {
+        us_str_printf(out, "%.*f s", seconds < 10, seconds);
+    } else {
+        us_time_print(seconds, out);
+    }
+}
+
 void us_estimate_print(const struct us_eta_plan *plan, struct us_str *out) {
     const double seconds = plan->estimate.seconds;
     if (seconds < 0.05) {
         return;
     }
     us_str_append(out, plan->estimate.unknown ? "at least " : "about ");
-    if (seconds < 120) {
-        us_str_printf(out, "%.*f s", seconds < 10, seconds);
-    } else {
-        us_time_print(seconds, out);
-    }
+    us_rough_time_print(seconds, out);
     us_str_printf(out, " on cpu x%d", plan->slots);
     if (plan->devices) {
         us_str_printf(out, " and %d device%s", plan->devices, plan->devices == 1 ? "" : "s");

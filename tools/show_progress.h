@@ -28,6 +28,8 @@ void us_progress_error(struct us_progress *progress, struct us_error *error);
 void us_progress_close(struct us_progress *progress);
 /* "0:06:40" */
 void us_time_print(double seconds, struct us_str *out);
+/* "3.4 s", "12 s", "0:06:40" */
+void us_rough_time_print(double seconds, struct us_str *out);
 /* "about 12 s on cpu x2", "at least 0:04:10 on cpu x2 and 1 device"; nothing when too little is
  * known, or it is no time worth telling. */
 void us_estimate_print(const struct us_eta_plan *plan, struct us_str *out);

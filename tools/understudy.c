@@ -41,7 +41,7 @@ const struct us_command us_commands[] = {
      us_command_explain},
     {"history", "GRAPH [RUN]", 1, 2, US_OPT_CACHE | US_OPT_JSON,
      "list the last runs of a graph, or tell one of them",
-     "The last 1,000 runs of a graph are remembered in the index of the cache they used.\n",
+     "The last 1,000 runs of a graph with a cache are remembered on the machine that ran them.\n",
      "understudy history shot.yaml\nunderstudy history shot.yaml 17\n", us_command_history},
     {"validate", "GRAPH", 1, 1, US_OPT_SET, "check a graph without running it", "",
      "understudy validate shot.yaml\n", us_command_validate},
