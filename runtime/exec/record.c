@@ -131,8 +131,9 @@ struct us_error *store_record(struct us_run *run, const struct task *task,
     }
     struct us_record_note note = note_of(run, task, record);
     /* The record under the action key, which the lease is for, has decided who was first. */
-    note.later = fields != NULL;
-    note.relaxed = note.later || !task_is_leased(run, task);
+    /* Below a training the next task takes its witnesses from this record. */
+    note.later = fields && !run->nodes[task->node].volatile_above;
+    note.relaxed = fields || !task_is_leased(run, task);
     struct us_error *error =
         run->store->ops->put_record(run->store, key, &note, out.data, out.length, won);
     us_str_finish(&out);
