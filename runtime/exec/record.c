@@ -130,8 +130,8 @@ struct us_error *store_record(struct us_run *run, const struct task *task,
         us_str_append_bytes(&out, fields->data + shared, fields->length - shared);
     }
     struct us_record_note note = note_of(run, task, record);
-    /* The record under the action key, which the lease is for, has decided who was first. */
-    /* Below a training the next task takes its witnesses from this record. */
+    /* The record under the action key, which the lease is for, has decided who was first. Below a
+     * training, though, the next task takes its witnesses from this one. */
     note.later = fields && !run->nodes[task->node].volatile_above;
     note.relaxed = fields || !task_is_leased(run, task);
     struct us_error *error =
@@ -197,6 +197,21 @@ static void add_witness(struct record *record, const struct witness *witness) {
 
 /* The record under an input's plan key says it all; where the plan's walk ended there, nothing else
  * is known of what is above it. */
+/* A training that was found under its action key, with or without its bytes. */
+static void add_own_witness(struct us_run *run, const struct task *task, struct record *record) {
+    if (!task_node(run, task)->type->volatile_result || !task->digests) {
+        return;
+    }
+    struct us_str fields = {0};
+    struct us_error *error = action_fields(run, task, false, &fields);
+    if (!error) {
+        const struct witness own = {key_of("understudy action 1", &fields), task->digests[0]};
+        add_witness(record, &own);
+    }
+    us_error_free(error);
+    us_str_finish(&fields);
+}
+
 static void add_witnesses(struct us_run *run, struct task *task, void *context) {
     struct record *record = context, above;
     bool found = false;
@@ -210,6 +225,7 @@ static void add_witnesses(struct us_run *run, struct task *task, void *context) 
     }
     if (!found) {
         each_input(run, task, add_witnesses, context);
+        add_own_witness(run, task, record);
     }
 }
 
