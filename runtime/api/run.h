@@ -74,7 +74,7 @@ struct us_run_options {
     void *context;
     const struct us_digest *standing; /* us_standing_name of it all: what the last run of the same
                                          left makes planning quick; NULL: plan from scratch */
-    double progress_interval; /* seconds between progress events of a task; 0: 0.1 */
+    double progress_interval;         /* seconds between progress events of a task; 0: 0.1 */
 };
 
 struct us_summary {

@@ -22,8 +22,8 @@ struct us_record_note {
     const struct us_digest *objects; /* the stored objects that it names, at most 16 */
     const uint64_t *sizes;           /* their bytes, one each */
     size_t object_count;
-    /* Whoever else writes a record under the key just now says the same: a look at what others wrote
-     * a moment ago is saved. */
+    /* Whoever else writes a record under the key just now says the same: a look at what others
+     * wrote a moment ago is saved. */
     bool relaxed;
     /* And nobody is in a hurry to find it: it may be written with the next one, or in a few
      * seconds. */
