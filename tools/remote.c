@@ -72,7 +72,7 @@ static void print_counts(const struct us_remote_counts *counts) {
         us_str_append(&text, ")");
         comma = ", ";
     }
-    if (counts->there) {
+    if (counts->there && !counts->records_fetched && !counts->objects_fetched) {
         us_str_printf(&text, "%s%llu there already", comma, (unsigned long long)counts->there);
         comma = ", ";
     }

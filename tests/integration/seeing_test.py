@@ -94,7 +94,11 @@ def told(spans, result):
 
 # -- nothing yet
 out, _ = call("history", SHOT)
-p.check(out == "no run of shot.yaml is remembered in this cache's index\n", out)
+p.check(out == "no run of shot.yaml with this cache is remembered here\n", out)
+_, error = call("history", SHOT, "1", status=2)
+p.check("no run '1': no run of this graph" in error, error)
+_, error = call("plan", SHOT, "--remote-mode", "rw", status=2)
+p.check("mode is 'rw', allowed read, write and both" in error, "without a remote, too", error)
 p.check(p.events(call("history", SHOT, "--json")[0]) == [{"event": "summary", "runs": 0}], "an empty history in JSON")
 _, error = call("history", "nowhere.yaml", status=2)
 p.check("no graph file 'nowhere.yaml'" in error, error)
@@ -209,7 +213,8 @@ for slip, wanted in (("mate@1001", "no node 'mate'; did you mean 'matte'?"),
                      ("view", "'view' is not a node, but a template's use: it has view.soft"),
                      ("matte@7", "node 'matte' has no frame 7; it has 1001-1006"),
                      ("matte@x", "'matte@x' is not NODE@FRAMES"),
-                     ("cut@take3:1", "node 'cut' has no such frames in a take take3")):
+                     ("cut@take3:1", "node 'cut' has no such frames in a take 'take3'"),
+                     ("sheet@1001", "node 'sheet' has no such frames")):
     p.check(wanted in explain(slip, status=2), slip, explain(slip, status=2))
 
 # -- the picture
