@@ -21,7 +21,7 @@
 #include "tools/story.h"
 #include "tools/written.h"
 
-static volatile sig_atomic_t caught;
+static _Atomic int caught; /* lock-free, so that a handler may set it */
 static struct us_run *_Atomic current;
 
 /* The first signal asks; a second one, or one before anything runs, ends at once. */

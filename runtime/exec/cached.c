@@ -13,19 +13,28 @@ static struct us_error *settle(struct us_run *run, struct task *task) {
     return NULL;
 }
 
-struct us_error *announce_cached(struct us_run *run) {
-    for (size_t i = 0; i < run->plan_count;) {
-        const uint32_t node = run->tasks[run->plan[i]].node;
-        const struct task *first = NULL;
-        size_t count = 0;
-        for (; i < run->plan_count && run->tasks[run->plan[i]].node == node; i++) {
-            struct task *task = &run->tasks[run->plan[i]];
-            if (!task->run) {
-                US_TRY(settle(run, task));
-                first = first ? first : task;
-                count++;
-            }
+/* Settles a node's tasks from plan[*at] on, and moves on; `first` of `count` is one of them. */
+static struct us_error *settle_node(struct us_run *run, size_t *at, const struct task **first,
+                                    size_t *count) {
+    const uint32_t node = run->tasks[run->plan[*at]].node;
+    *count = 0;
+    for (; *at < run->plan_count && run->tasks[run->plan[*at]].node == node; ++*at) {
+        struct task *task = &run->tasks[run->plan[*at]];
+        if (task->run) {
+            continue;
         }
+        US_TRY(settle(run, task));
+        *first = *count ? *first : task;
+        ++*count;
+    }
+    return NULL;
+}
+
+struct us_error *announce_cached(struct us_run *run) {
+    for (size_t at = 0; at < run->plan_count;) {
+        const struct task *first = NULL;
+        size_t count;
+        US_TRY(settle_node(run, &at, &first, &count));
         if (count) {
             struct us_event event = {.kind = US_EVENT_CACHED, .count = count, .worker = -1};
             run->summary.cached += count;

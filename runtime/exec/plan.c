@@ -354,20 +354,30 @@ static struct us_error *feed_all(struct us_run *run, bool *again) {
     return NULL;
 }
 
+static struct us_error *look_all(struct us_run *run) {
+    for (size_t i = run->plan_count; i-- > 0;) {
+        struct task *task = &run->tasks[run->plan[i]];
+        if (task->asked && !task->looked) {
+            US_TRY(look(run, task));
+        }
+    }
+    return NULL;
+}
+
+static struct us_error *decide_all(struct us_run *run) {
+    for (size_t i = 0; i < run->plan_count; i++) {
+        struct task *task = &run->tasks[run->plan[i]];
+        if (task->asked && !task->resolved) {
+            US_TRY(decide(run, task));
+        }
+    }
+    return NULL;
+}
+
 static struct us_error *resolve_all(struct us_run *run) {
     for (bool again = true; again;) {
-        for (size_t i = run->plan_count; i-- > 0;) {
-            struct task *task = &run->tasks[run->plan[i]];
-            if (task->asked && !task->looked) {
-                US_TRY(look(run, task));
-            }
-        }
-        for (size_t i = 0; i < run->plan_count; i++) {
-            struct task *task = &run->tasks[run->plan[i]];
-            if (task->asked && !task->resolved) {
-                US_TRY(decide(run, task));
-            }
-        }
+        US_TRY(look_all(run));
+        US_TRY(decide_all(run));
         US_TRY(feed_all(run, &again));
     }
     return NULL;

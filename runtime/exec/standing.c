@@ -118,7 +118,7 @@ bool us_standing_recall(struct us_store *store, const struct us_digest *name, st
     size_t size = 0;
     fact_name(name, fact);
     uint8_t *bytes = store->ops->recall(store, fact, &size);
-    struct head head;
+    struct head head = {0};
     bool stands = bytes && size >= sizeof head;
     if (stands) {
         memcpy(&head, bytes, sizeof head);

@@ -124,31 +124,40 @@ static bool has_volatile_above(const struct us_run *run, const struct us_node *n
     return is;
 }
 
-/* Fills in who reads a node's results. */
-static void find_consumers(struct us_run *run) {
-    const struct us_graph *graph = run->graph;
-    for (uint32_t pass = 0; pass < 2; pass++) {
-        for (uint32_t i = 0; i < graph->node_count; i++) {
-            const struct us_node *node = &graph->nodes[i];
-            for (int port = 0; port < us_port_count(node->type->inputs); port++) {
-                for (size_t k = 0; k < node->inputs[port].count; k++) {
-                    struct node_tasks *above = &run->nodes[node->inputs[port].links[k].node];
-                    if (!pass) {
-                        above->consumer_count++; /* too many, where it is read twice */
-                    } else if (!above->consumer_count ||
-                               above->consumers[above->consumer_count - 1] != i) {
-                        above->consumers[above->consumer_count++] = i;
-                    }
-                }
+typedef void link_visitor(struct node_tasks *above, uint32_t node);
+
+static void count_reader(struct node_tasks *above, uint32_t node) {
+    (void)node;
+    above->consumer_count++; /* too many, where it is read twice */
+}
+
+static void add_reader(struct node_tasks *above, uint32_t node) {
+    if (!above->consumer_count || above->consumers[above->consumer_count - 1] != node) {
+        above->consumers[above->consumer_count++] = node;
+    }
+}
+
+static void each_link(struct us_run *run, link_visitor *visit) {
+    for (uint32_t i = 0; i < run->graph->node_count; i++) {
+        const struct us_node *node = &run->graph->nodes[i];
+        for (int port = 0; port < us_port_count(node->type->inputs); port++) {
+            for (size_t k = 0; k < node->inputs[port].count; k++) {
+                visit(&run->nodes[node->inputs[port].links[k].node], i);
             }
         }
-        for (uint32_t i = 0; !pass && i < graph->node_count; i++) {
-            struct node_tasks *tasks = &run->nodes[i];
-            tasks->consumers =
-                us_arena_alloc(&run->arena, (tasks->consumer_count + 1) * sizeof(uint32_t));
-            tasks->consumer_count = 0;
-        }
     }
+}
+
+/* Fills in who reads a node's results. */
+static void find_consumers(struct us_run *run) {
+    each_link(run, count_reader);
+    for (uint32_t i = 0; i < run->graph->node_count; i++) {
+        struct node_tasks *tasks = &run->nodes[i];
+        tasks->consumers =
+            us_arena_alloc(&run->arena, (tasks->consumer_count + 1) * sizeof(uint32_t));
+        tasks->consumer_count = 0;
+    }
+    each_link(run, add_reader);
 }
 
 struct us_error *build_tasks(struct us_run *run) {
