@@ -42,17 +42,17 @@ static bool keep_record(void *context, const struct us_record_view *view) {
     if (us_gc_keeps(plan, view)) {
         return true;
     }
-    add(&plan->records, view->bytes);
+    add(view->is_object ? &plan->small : &plan->records, view->bytes);
     return false;
 }
 
 /* Packing anew costs as much as there is: only for a reason. */
 static struct us_error *drop_records(struct us_gc_plan *plan) {
-    if (plan->records.files == 0 || plan->options.dry_run) {
+    if (plan->records.files + plan->small.files == 0 || plan->options.dry_run) {
         return NULL;
     }
     uint64_t entries, bytes;
-    plan->records = (struct us_cache_count){0};
+    plan->records = plan->small = (struct us_cache_count){0};
     return us_records_compact(plan->cache, keep_record, plan, &entries, &bytes);
 }
 
@@ -93,6 +93,8 @@ static struct us_error *carry_out(struct us_gc_plan *plan, struct us_gc_report *
     error = error ? error : drop_records(plan);
     finish_types(report);
     report->records = plan->records;
+    report->objects.files += plan->small.files;
+    report->objects.bytes += plan->small.bytes;
     uint64_t freed = report->objects.bytes + report->attempts.bytes + report->records.bytes;
     report->after = report->before > freed ? report->before - freed : 0;
     report->met = !plan->options.max_bytes || report->after <= plan->options.max_bytes;

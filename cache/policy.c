@@ -210,8 +210,9 @@ bool us_gc_keeps(const struct us_gc_plan *plan, const struct us_record_view *vie
 static struct us_error *count_dropped(void *context, const struct us_record_view *view) {
     struct us_gc_plan *plan = context;
     if (!us_gc_keeps(plan, view)) {
-        plan->records.files++;
-        plan->records.bytes += view->bytes;
+        struct us_cache_count *count = view->is_object ? &plan->small : &plan->records;
+        count->files++;
+        count->bytes += view->bytes;
     }
     return NULL;
 }

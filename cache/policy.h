@@ -25,7 +25,8 @@ struct us_gc_plan {
     size_t victim_count;
     bool inline_victims;           /* small objects are among them */
     double record_cut;             /* records whose score is at least that go as well; 0: none */
-    struct us_cache_count records; /* to be dropped, small objects among them too */
+    struct us_cache_count records; /* to be dropped */
+    struct us_cache_count small;   /* objects among the records, that go with them */
     bool met;
 };
 

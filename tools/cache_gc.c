@@ -102,7 +102,7 @@ static void say_too_much(const struct us_gc_report *report, const struct us_argu
     us_str_size(&text, report->after);
     us_str_append(&text, " stay, more than --max-size ");
     us_str_size(&text, arguments->max_size);
-    fprintf(stderr, "warning: %s: the rest is pinned, in use or younger than --keep\n",
+    fprintf(stderr, "warning: %s: the rest is pinned, in use, younger than --keep, or records\n",
             us_str_text(&text));
     us_str_finish(&text);
 }

@@ -140,8 +140,9 @@ static struct us_error *reindex(struct us_store *store, const char *folder,
         us_json_int(line, "small_objects", (int64_t)rebuilt.objects);
         us_json_end(line);
     } else {
-        printf("%llu records and %llu small objects found\n", (unsigned long long)rebuilt.records,
-               (unsigned long long)rebuilt.objects);
+        printf("%llu record%s and %llu small object%s found\n", (unsigned long long)rebuilt.records,
+               rebuilt.records == 1 ? "" : "s", (unsigned long long)rebuilt.objects,
+               rebuilt.objects == 1 ? "" : "s");
     }
     return NULL;
 }

@@ -88,8 +88,10 @@ again, lines = p.run(graph, *out, cache=cache)
 p.check(p.ran(lines) == {("out", 1001 + i) for i in range(FRAMES)}, "pinned results serve", sorted(map(str, p.ran(lines))))
 p.check(p.digests(scratch / "out") == wanted, "equal files")
 care("unpin", "g")
-done = care("gc", "--max-size", 1)[-1]
+done = care("gc", "--max-size", 1, "--records-keep", "1s")[-1]
 p.check(not objects(), "nothing holds them now", done)
+for member in ("files", "bytes"):
+    p.check(sum(t[member] for t in done["types"]) == done["objects"][member], "rows and sum differ in", member, done)
 shutil.rmtree(scratch / "out")
 p.run(graph, *out, cache=cache)
 p.check(p.digests(scratch / "out") == wanted, "made again, equal")
