@@ -75,7 +75,9 @@ static void begin_types(struct us_gc_report *report, const struct us_stock *stoc
 }
 
 static void finish_types(struct us_gc_report *report) {
-    qsort(report->types, report->type_count, sizeof *report->types, most_first);
+    if (report->type_count) {
+        qsort(report->types, report->type_count, sizeof *report->types, most_first);
+    }
     while (report->type_count && !report->types[report->type_count - 1].freed.files) {
         report->type_count--;
         us_free(report->types[report->type_count].type);

@@ -123,7 +123,9 @@ static bool is_done(const struct us_record_file *file, bool final, int64_t now) 
 static size_t choose(struct us_record_part *parts, size_t count, int64_t now, bool some) {
     size_t chosen = 0;
     uint64_t bytes = 0;
-    qsort(parts, count, sizeof *parts, by_size);
+    if (count) {
+        qsort(parts, count, sizeof *parts, by_size);
+    }
     for (int round = 0; round < 2; round++) { /* logs, then packs */
         for (size_t i = chosen; i < count; i++) {
             const struct us_record_part part = parts[i];

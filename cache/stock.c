@@ -102,7 +102,9 @@ static struct us_error *take_drawer(void *context, size_t index) {
     for (struct dirent *entry; (entry = readdir(folder));) {
         add_name(dirfd(folder), entry->d_name, drawer, &markers);
     }
-    qsort(drawer->items, drawer->count, sizeof *drawer->items, by_digest);
+    if (drawer->count) {
+        qsort(drawer->items, drawer->count, sizeof *drawer->items, by_digest);
+    }
     join_markers(dirfd(folder), drawer, &markers);
     us_free(markers.items);
     closedir(folder);
@@ -132,7 +134,9 @@ static void sort_again(struct us_stock *stock, const size_t *before) {
             drawer->items[k] = drawer->items[--objects];
             drawer->items[objects] = orphan;
         }
-        qsort(drawer->items, objects, sizeof *drawer->items, by_digest);
+        if (objects) {
+            qsort(drawer->items, objects, sizeof *drawer->items, by_digest);
+        }
     }
 }
 
