@@ -114,7 +114,16 @@ void us_records_ask(struct cache *cache);
 void us_records_show(struct cache *cache);
 void us_records_tick(struct cache *cache);
 
+/* Called for each file of a room (objects) that has 32 hex digits as its name. */
+typedef struct us_error *us_file_visit(struct cache *cache, const char *path,
+                                       const struct us_digest *digest, void *context);
+struct us_error *us_cache_each_file(struct cache *cache, const char *room, us_file_visit *visit,
+                                    void *context) US_NODISCARD;
+
 /* source files */
+/* The kind of file system whose stamps are of the kernel's timer tick: local ones; of others
+ * nothing is known. */
+bool us_cache_stamps_are_fine(long system_type);
 struct us_error *us_cache_file_digest(struct us_store *store, const char *path,
                                       struct us_digest *digest);
 void us_cache_file_digests(struct us_store *store, const char *const *paths, size_t count,

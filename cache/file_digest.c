@@ -43,20 +43,23 @@ static bool recall_facts(struct cache *cache, const struct stat *info,
     return found;
 }
 
-/* How coarse a file's time stamps may be: local file systems stamp by the kernel's timer tick. */
-static int64_t tick_of(int fd, const struct stat *info) {
+bool us_cache_stamps_are_fine(long system_type) {
     static const long local[] = {0xEF53,     0x58465342, 0x9123683E,
                                  0x01021994, 0x794c7630, 0x2FC12FC1};
-    struct statfs system;
-    if (fstatfs(fd, &system) != 0 || info->st_ctim.tv_nsec == 0) {
-        return coarse_tick_ns;
-    }
     for (size_t i = 0; i < sizeof local / sizeof *local; i++) {
-        if ((long)system.f_type == local[i]) {
-            return TICK_NS;
+        if (system_type == local[i]) {
+            return true;
         }
     }
-    return coarse_tick_ns;
+    return false;
+}
+
+/* How coarse a file's time stamps may be. */
+static int64_t tick_of(int fd, const struct stat *info) {
+    struct statfs system;
+    const bool fine = fstatfs(fd, &system) == 0 && info->st_ctim.tv_nsec != 0 &&
+                      us_cache_stamps_are_fine((long)system.f_type);
+    return fine ? TICK_NS : coarse_tick_ns;
 }
 
 /* A change in the same tick as the last one leaves every stamp as it was: git's racy-timestamp

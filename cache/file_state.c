@@ -21,21 +21,13 @@ static int64_t ns(struct timespec time) {
     return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
 }
 
-/* Local file systems stamp by the kernel's timer tick; of others nothing is known. */
 static bool has_fine_stamps(struct states *states, const char *path, const struct stat *info) {
-    static const long local[] = {0xEF53,     0x58465342, 0x9123683E,
-                                 0x01021994, 0x794c7630, 0x2FC12FC1};
     const int64_t device = (int64_t)info->st_dev;
     struct statfs system;
     if (device == states->fine_device || device == states->coarse_device) {
         return device == states->fine_device;
     }
-    bool fine = false;
-    if (statfs(path, &system) == 0) {
-        for (size_t i = 0; i < sizeof local / sizeof *local; i++) {
-            fine |= (long)system.f_type == local[i];
-        }
-    }
+    const bool fine = statfs(path, &system) == 0 && us_cache_stamps_are_fine((long)system.f_type);
     *(fine ? &states->fine_device : &states->coarse_device) = device;
     return fine;
 }

@@ -12,42 +12,6 @@
 #include "cache/stock.h"
 #include "runtime/base/mem.h"
 
-/* Called for each file of a room with 32 hex digits as its name. */
-typedef struct us_error *visit_fn(struct cache *cache, const char *path,
-                                  const struct us_digest *digest, void *context);
-
-static struct us_error *visit_folder(struct cache *cache, const char *path, visit_fn *visit,
-                                     void *context) {
-    DIR *folder = opendir(path);
-    if (!folder) {
-        return errno == ENOENT || errno == ENOTDIR
-                   ? NULL
-                   : us_cache_errno(cache, errno, "cannot read folder", path);
-    }
-    struct us_error *error = NULL;
-    for (struct dirent *entry; !error && (entry = readdir(folder));) {
-        struct us_digest digest;
-        char file[CACHE_PATH];
-        if (strlen(entry->d_name) == US_DIGEST_HEX - 1 && us_digest_parse(entry->d_name, &digest)) {
-            int length = snprintf(file, sizeof file, "%s/%s", path, entry->d_name);
-            error = length < CACHE_PATH ? visit(cache, file, &digest, context) : NULL;
-        }
-    }
-    closedir(folder);
-    return error;
-}
-
-static struct us_error *visit_room(struct cache *cache, const char *room, visit_fn *visit,
-                                   void *context) {
-    for (int i = 0; i < 256; i++) {
-        char name[4], path[CACHE_PATH];
-        snprintf(name, sizeof name, "%02x", i);
-        us_cache_room_path(cache, room, name, path);
-        US_TRY(visit_folder(cache, path, visit, context));
-    }
-    return NULL;
-}
-
 const char *us_cache_kind_name(enum us_cache_kind kind) {
     static const char *const names[] = {"EXR", "PNG", "JSON", "safetensors", "other"};
     return names[kind];
@@ -134,7 +98,7 @@ static void count_attempts(struct cache *cache, const char *path, struct us_cach
 struct us_error *us_cache_stats(struct us_store *store, struct us_cache_stats *stats) {
     struct cache *cache = us_cache_of(store);
     *stats = (struct us_cache_stats){0};
-    US_TRY(visit_room(cache, "objects", count_object, stats));
+    US_TRY(us_cache_each_file(cache, "objects", count_object, stats));
     US_TRY(us_records_each(cache, count_record, &stats->records));
     US_TRY(us_records_each_object(cache, count_record, &stats->inlined));
     char path[CACHE_PATH];

@@ -13,27 +13,6 @@ struct report_params {
 
 enum { IN_METRICS, IN_PICTURES };
 
-static void append_escaped(struct us_str *out, const char *text) {
-    for (; *text; text++) {
-        switch (*text) {
-        case '<':
-            us_str_append(out, "&lt;");
-            break;
-        case '>':
-            us_str_append(out, "&gt;");
-            break;
-        case '&':
-            us_str_append(out, "&amp;");
-            break;
-        case '"':
-            us_str_append(out, "&quot;");
-            break;
-        default:
-            us_str_append_bytes(out, text, 1);
-        }
-    }
-}
-
 static void append_base64(struct us_str *out, const uint8_t *bytes, size_t size) {
     static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     for (size_t i = 0; i < size; i += 3) {
@@ -61,9 +40,9 @@ static void append_rows(struct us_str *out, const char *prefix, json_t *object, 
         } else {
             char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_REAL_PRECISION(6));
             us_str_append(out, "<tr><th>");
-            append_escaped(out, us_str_text(&full));
+            us_str_append_markup(out, us_str_text(&full));
             us_str_append(out, "</th><td>");
-            append_escaped(out, text ? text : "");
+            us_str_append_markup(out, text ? text : "");
             us_str_append(out, "</td></tr>\n");
             free(text);
         }
@@ -98,7 +77,7 @@ static void append_picture(struct us_str *out, const struct us_value *value, con
     us_str_printf(out, "<img alt=\"\" src=\"data:image/%s;base64,", is_png ? "png" : "jpeg");
     append_base64(out, value->bytes, value->size);
     us_str_append(out, "\" title=\"");
-    append_escaped(out, name);
+    us_str_append_markup(out, name);
     us_str_append(out, "\">\n");
 }
 
@@ -108,7 +87,7 @@ static struct us_error *append_port(struct us_task *task, int port, struct us_st
         US_TRY(us_task_input(task, port, i, &value));
         const char *name = us_task_input_name(task, port, i);
         us_str_append(out, "<h2>");
-        append_escaped(out, name);
+        us_str_append_markup(out, name);
         us_str_append(out, "</h2>\n");
         if (port == IN_METRICS) {
             append_metrics(out, value);
@@ -131,7 +110,7 @@ static const char head[] =
 static struct us_error *report_run(struct us_task *task) {
     const struct report_params *p = us_task_params(task);
     struct us_str title = {0}, out = {0};
-    append_escaped(&title, p->title);
+    us_str_append_markup(&title, p->title);
     us_str_printf(&out, head, us_str_text(&title), us_str_text(&title));
     struct us_error *error = append_port(task, IN_PICTURES, &out);
     if (!error) {

@@ -56,6 +56,27 @@ void us_str_printf(struct us_str *str, const char *format, ...) {
     str->length += (size_t)length;
 }
 
+void us_str_append_markup(struct us_str *str, const char *text) {
+    for (; *text; text++) {
+        switch (*text) {
+        case '<':
+            us_str_append(str, "&lt;");
+            break;
+        case '>':
+            us_str_append(str, "&gt;");
+            break;
+        case '&':
+            us_str_append(str, "&amp;");
+            break;
+        case '"':
+            us_str_append(str, "&quot;");
+            break;
+        default:
+            us_str_append_bytes(str, text, 1);
+        }
+    }
+}
+
 void us_str_size(struct us_str *str, size_t bytes) {
     static const char *const units[] = {"KiB", "MiB", "GiB", "TiB"};
     double value = (double)bytes / 1024;

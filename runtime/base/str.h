@@ -19,6 +19,9 @@ void us_str_printf(struct us_str *str, const char *format, ...)
 /* Bytes for people: "5.5 GiB", "412.0 MiB", "17 bytes". */
 void us_str_size(struct us_str *str, size_t bytes);
 
+/* Text within HTML or XML: < > & and " as entities. */
+void us_str_append_markup(struct us_str *str, const char *text);
+
 /* Hands the buffer to the caller (us_free) and leaves the string empty; "" when it was empty. */
 char *us_str_take(struct us_str *str) __attribute__((returns_nonnull));
 

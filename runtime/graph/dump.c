@@ -39,25 +39,6 @@ static const char *fill_of(const struct us_node_type *type) {
     return "#ffffff";
 }
 
-/* Text of an HTML-like label. */
-static void append_html(struct us_str *out, const char *text) {
-    for (; *text; text++) {
-        switch (*text) {
-        case '<':
-            us_str_append(out, "&lt;");
-            break;
-        case '>':
-            us_str_append(out, "&gt;");
-            break;
-        case '&':
-            us_str_append(out, "&amp;");
-            break;
-        default:
-            us_str_append_bytes(out, text, 1);
-        }
-    }
-}
-
 static void append_plain(struct us_str *out, const struct us_node *node) {
     us_str_printf(out, "label=\"%s\\n%s\", fillcolor=\"%s\"", node->name, node->type->name,
                   fill_of(node->type));
@@ -67,12 +48,12 @@ static void append_marked(struct us_str *out, const struct us_node *node,
                           const struct us_dot_mark *mark) {
     us_str_append(out, "label=<<table border=\"0\" cellborder=\"0\" cellspacing=\"0\" "
                        "cellpadding=\"2\"><tr><td><b>");
-    append_html(out, node->name);
+    us_str_append_markup(out, node->name);
     us_str_printf(out, "</b></td></tr><tr><td><font point-size=\"10\" color=\"#606060\">%s",
                   node->type->name);
     if (mark->note) {
         us_str_append(out, "</font></td></tr><tr><td><font point-size=\"11\">");
-        append_html(out, mark->note);
+        us_str_append_markup(out, mark->note);
     }
     us_str_append(out, "</font></td></tr></table>");
     us_str_printf(out, ">, fillcolor=\"%s\", color=\"%s\", style=\"filled,rounded%s\"", mark->fill,
@@ -104,12 +85,12 @@ static void append_legend(struct us_str *out, const struct us_dot_legend *legend
         "  labelloc=b;\n  fontname=\"sans-serif\";\n  fontsize=12;\n  label=<<table border=\"0\" "
         "cellborder=\"0\" cellspacing=\"6\"><tr>");
     us_str_printf(out, "<td colspan=\"%zu\">", 2 * legend->count);
-    append_html(out, legend->title);
+    us_str_append_markup(out, legend->title);
     us_str_append(out, "</td></tr><tr>");
     for (size_t i = 0; i < legend->count; i++) {
         us_str_printf(out, "<td border=\"1\" width=\"20\" bgcolor=\"%s\" color=\"%s\"> </td><td>",
                       legend->marks[i].fill, legend->marks[i].line);
-        append_html(out, legend->marks[i].note);
+        us_str_append_markup(out, legend->marks[i].note);
         us_str_append(out, "</td>");
     }
     us_str_append(out, "</tr></table>>;\n");
