@@ -57,11 +57,10 @@ struct us_error *us_sequence_frames(const char *path, const struct us_frames *as
     }
     takes_finish(&takes);
     if (!error && !frames->count) {
-        error = us_error_hint(us_fail(US_MISSING, "no file matches '%s'%s", path,
-                                      asked->all ? "" : " in the frames asked for"),
-                              "check the path; #### stands for a frame number of four digits");
+        error = us_fail(US_MISSING, "no file matches '%s'%s", path,
+                        asked->all ? "" : " in the frames asked for");
     }
-    return error;
+    return us_error_hint(error, "check the path; #### stands for a frame number of four digits");
 }
 
 /* Takes are asked for once a frame; listing the folder each time would cost its size times the
