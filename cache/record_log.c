@@ -192,12 +192,13 @@ void us_records_seal(struct cache *cache) {
     if (!records->own) {
         return;
     }
-    us_str_clear(&records->out);
-    us_entry_encode(&records->out, &end, &end.sum);
-    bool written = append_bytes(records, records->out.data, records->out.length) == 0;
+    struct us_str out = {0};
+    us_entry_encode(&out, &end, &end.sum);
+    bool written = append_bytes(records, out.data, out.length) == 0;
     if (written && records->own) {
-        records->own->read_to += records->out.length;
+        records->own->read_to += out.length;
     }
+    us_str_finish(&out);
     if (records->own) {
         (void)!fdatasync(records->own->fd);
         leave(records);

@@ -38,7 +38,6 @@ void us_records_close(struct cache *cache) {
     }
     us_free(records->files);
     us_table_finish(&records->table);
-    us_str_finish(&records->out);
     us_str_finish(&records->later);
     us_free(records->waiting);
     us_free(records->entry);

@@ -44,7 +44,6 @@ struct us_records {
     int64_t refreshed_at;           /* ns of the monotonic clock */
     _Atomic uint64_t asked;         /* raised by who must not believe a miss that is older */
     uint64_t answered;
-    struct us_str out;        /* entries being made */
     struct us_str later;      /* entries that wait for the next write; nobody finds them before */
     struct us_entry *waiting; /* what they are, without payload and note */
     size_t waiting_count, waiting_capacity;
