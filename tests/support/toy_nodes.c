@@ -17,12 +17,22 @@ int us_toys_ran(void) {
     return atomic_exchange(&ran, 0);
 }
 
-static void put_number(struct us_task *task, int64_t number) {
+void us_toy_frames(int32_t count, struct us_frames *frames) {
+    for (int32_t i = 1; i <= count; i++) {
+        us_frames_add(frames, (struct us_frame){0, i});
+    }
+}
+
+void us_toy_number(struct us_task *task, int64_t number) {
     struct us_str text = {0};
     us_str_printf(&text, "%" PRId64, number);
     size_t size = text.length;
     uint8_t *bytes = (uint8_t *)us_str_take(&text);
     us_task_output(task, 0, us_value_from_bytes(US_METRICS, bytes, size));
+}
+
+static void put_number(struct us_task *task, int64_t number) {
+    us_toy_number(task, number);
     atomic_fetch_add(&ran, 1);
 }
 

@@ -18,6 +18,10 @@
 /* The codec is NULL: give a copy one where images must be stored. */
 extern const struct us_registry us_toys;
 
+/* For types of a test's own: frames 1 to count; a number as the task's output 0, decimal text. */
+void us_toy_frames(int32_t count, struct us_frames *frames);
+void us_toy_number(struct us_task *task, int64_t number);
+
 /* Times that any toy ran since the last call. */
 int us_toys_ran(void);
 

@@ -22,17 +22,8 @@ static atomic_int on_cpu, on_device[ORDINALS], on_all, plain;
 
 static struct us_error *some_frames(const void *params, struct us_frames *frames) {
     (void)params;
-    for (int32_t i = 1; i <= FRAMES; i++) {
-        us_frames_add(frames, (struct us_frame){0, i});
-    }
+    us_toy_frames(FRAMES, frames);
     return NULL;
-}
-
-static void put_number(struct us_task *task) {
-    char text[16];
-    snprintf(text, sizeof text, "%d", us_task_frame(task).number);
-    us_task_output(task, 0,
-                   us_value_from_bytes(US_METRICS, (uint8_t *)us_strdup(text), strlen(text)));
 }
 
 static struct us_error *use_devices(struct us_task *task) {
@@ -56,14 +47,14 @@ static struct us_error *use_devices(struct us_task *task) {
     if (count == 1) {
         on_device[ordinals[0]]++;
     }
-    put_number(task);
+    us_toy_number(task, us_task_frame(task).number);
     return NULL;
 }
 
 static struct us_error *use_none(struct us_task *task) {
     assert_int_equal(us_task_device(task), -1);
     plain++;
-    put_number(task);
+    us_toy_number(task, us_task_frame(task).number);
     return NULL;
 }
 

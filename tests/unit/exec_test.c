@@ -73,22 +73,13 @@ static atomic_int heavy_now, heavy_most;
 
 static struct us_error *six_frames(const void *params, struct us_frames *frames) {
     (void)params;
-    for (int32_t i = 1; i <= 6; i++) {
-        us_frames_add(frames, (struct us_frame){0, i});
-    }
+    us_toy_frames(6, frames);
     return NULL;
 }
 
 static void heavy_needs(const void *params, struct us_needs *needs) {
     (void)params;
     needs->host_bytes = SIZE_MAX / 2;
-}
-
-static void put_number(struct us_task *task, int number) {
-    struct us_str text = {0};
-    us_str_printf(&text, "%d", number);
-    size_t size = text.length;
-    us_task_output(task, 0, us_value_from_bytes(US_METRICS, (uint8_t *)us_str_take(&text), size));
 }
 
 static struct us_error *heavy_run(struct us_task *task) {
@@ -98,7 +89,7 @@ static struct us_error *heavy_run(struct us_task *task) {
     }
     usleep(3000);
     atomic_fetch_sub(&heavy_now, 1);
-    put_number(task, us_task_frame(task).number);
+    us_toy_number(task, us_task_frame(task).number);
     return NULL;
 }
 
@@ -115,7 +106,7 @@ static struct us_error *frail_run(struct us_task *task) {
     if (us_task_frame(task).number == 3) {
         return us_fail(US_RETRY, "the disk is full of toys");
     }
-    put_number(task, us_task_frame(task).number);
+    us_toy_number(task, us_task_frame(task).number);
     return NULL;
 }
 

@@ -30,9 +30,7 @@ static struct us_error *put(struct us_task *task, int64_t number) {
 
 static struct us_error *some_frames(const void *params, struct us_frames *frames) {
     (void)params;
-    for (int32_t i = 1; i <= FRAMES; i++) {
-        us_frames_add(frames, (struct us_frame){0, i});
-    }
+    us_toy_frames(FRAMES, frames);
     return NULL;
 }
 

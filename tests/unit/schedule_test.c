@@ -28,17 +28,8 @@ static int begun; /* starts that were told */
 
 static struct us_error *some_frames(const void *params, struct us_frames *frames) {
     (void)params;
-    for (int32_t i = 1; i <= FRAMES; i++) {
-        us_frames_add(frames, (struct us_frame){0, i});
-    }
+    us_toy_frames(FRAMES, frames);
     return NULL;
-}
-
-static void put_number(struct us_task *task) {
-    char text[16];
-    snprintf(text, sizeof text, "%d", us_task_frame(task).number);
-    us_task_output(task, 0,
-                   us_value_from_bytes(US_METRICS, (uint8_t *)us_strdup(text), strlen(text)));
 }
 
 static void shares(const void *params, struct us_needs *needs) {
@@ -69,7 +60,7 @@ static struct us_error *crowd_run(struct us_task *task) {
         return us_task_device_full(task, 40 << 20, 0);
     }
     alone += !crowded;
-    put_number(task);
+    us_toy_number(task, us_task_frame(task).number);
     return NULL;
 }
 
@@ -81,7 +72,7 @@ static struct us_error *large_run(struct us_task *task) {
         return us_task_device_full(task, 3 << 20, 1 << 20);
     }
     on_cpu++;
-    put_number(task);
+    us_toy_number(task, us_task_frame(task).number);
     return NULL;
 }
 
@@ -92,7 +83,7 @@ static struct us_error *count_threads(struct us_task *task) {
     most = together > most ? together : most;
     usleep(2000);
     atomic_fetch_sub(&now, 1);
-    put_number(task);
+    us_toy_number(task, us_task_frame(task).number);
     return NULL;
 }
 
@@ -106,7 +97,7 @@ static struct us_error *one_run(struct us_task *task) {
     if (us_task_frame(task).number == 5) {
         return us_fail(US_FAILED, "five is out of order");
     }
-    put_number(task);
+    us_toy_number(task, us_task_frame(task).number);
     return NULL;
 }
 
@@ -116,14 +107,14 @@ static struct us_error *many_run(struct us_task **tasks, size_t count) {
         return us_task_device_full(tasks[0], 8, 4);
     }
     if (batch_fault && strcmp(batch_fault, "bad") == 0) {
-        put_number(tasks[0]); /* is not kept */
+        us_toy_number(tasks[0], us_task_frame(tasks[0]).number); /* is not kept */
         return us_fail(US_FAILED, "one of them is wrong");
     }
     for (size_t i = 0; i < count; i++) {
         if (us_task_frame(tasks[i]).number == 5) {
             us_task_fail(tasks[i], us_fail(US_FAILED, "five is out of order"));
         } else {
-            put_number(tasks[i]);
+            us_toy_number(tasks[i], us_task_frame(tasks[i]).number);
         }
     }
     return NULL;

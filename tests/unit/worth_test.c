@@ -22,9 +22,7 @@ static bool restless; /* the quick node's result is another each time */
 
 static struct us_error *some_frames(const void *params, struct us_frames *frames) {
     (void)params;
-    for (int32_t i = 1; i <= FRAMES; i++) {
-        us_frames_add(frames, (struct us_frame){0, i});
-    }
+    us_toy_frames(FRAMES, frames);
     return NULL;
 }
 
