@@ -172,19 +172,39 @@ static bool all_stand(struct us_run *run) {
     return fine;
 }
 
+/* True: each of these has the content noted of it. */
+static bool contents_stand(struct us_run *run, const size_t *items, size_t count) {
+    const char **paths = us_calloc(count + 1, sizeof *paths);
+    struct us_digest *digests = us_calloc(count + 1, sizeof *digests);
+    struct us_error **errors = us_calloc(count + 1, sizeof *errors);
+    bool fine = true;
+    for (size_t i = 0; i < count; i++) {
+        paths[i] = run->watch.items[items[i]].path;
+    }
+    run->store->ops->file_digests(run->store, paths, count, digests, errors);
+    for (size_t i = 0; i < count; i++) {
+        fine =
+            fine && !errors[i] && us_digest_equal(&digests[i], &run->watch.items[items[i]].digest);
+        us_error_free(errors[i]);
+    }
+    us_free(paths);
+    us_free(digests);
+    us_free(errors);
+    return fine;
+}
+
 /* The states of what is watched, each of which had the content noted; NULL: that cannot be said of
  * all. States come first: what changes after them is seen next time, what changed before, here. */
 static struct us_digest *states_that_stand(struct us_run *run, const char *const *paths) {
     struct us_store *store = run->store;
     const size_t count = run->watch.count;
     struct us_digest *states = us_calloc(count + 1, sizeof *states);
-    bool fine = true;
+    size_t *fresh = us_calloc(count + 1, sizeof *fresh), fresh_count = 0;
     if (!run->base) {
         store->ops->file_states(store, paths, count, states);
     }
+    bool fine = true;
     for (size_t i = 0; i < count && fine; i++) {
-        const struct us_watched *item = &run->watch.items[i];
-        struct us_digest now;
         if (base_knows(run, i, &states[i])) {
             continue;
         }
@@ -192,17 +212,14 @@ static struct us_digest *states_that_stand(struct us_run *run, const char *const
             store->ops->file_states(store, &paths[i], 1, &states[i]);
         }
         fine = !us_digest_is_zero(&states[i]);
-        if (fine && !us_digest_is_zero(&item->digest)) {
-            struct us_error *error = store->ops->file_digest(store, paths[i], &now);
-            fine = !error && us_digest_equal(&now, &item->digest);
-            us_error_free(error);
+        if (!us_digest_is_zero(&run->watch.items[i].digest)) {
+            fresh[fresh_count++] = i;
         }
     }
-    if (!fine) {
-        us_free(states);
-        return NULL;
-    }
-    return states;
+    fine = fine && contents_stand(run, fresh, fresh_count);
+    us_free(fresh);
+    us_free(fine ? NULL : states);
+    return fine ? states : NULL;
 }
 
 static void write_fact(struct us_run *run, const struct us_digest *name, const struct head *head,
