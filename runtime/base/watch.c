@@ -48,9 +48,14 @@ static struct us_watched *find(struct us_watch *watch, const char *path) {
 }
 
 void us_watch_note(const char *path) {
-    if (current) {
-        find(current, path)->looked = true;
+    if (!current) {
+        return;
     }
+    struct us_watched *item = find(current, path);
+    if (!item->looked && current->state_of && us_digest_is_zero(&item->digest)) {
+        current->state_of(current->context, path, &item->state);
+    }
+    item->looked = true;
 }
 
 size_t us_watch_find(const struct us_watch *watch, const char *path) {
@@ -107,5 +112,5 @@ void us_watch_finish(struct us_watch *watch) {
     }
     us_free(watch->items);
     us_free(watch->slots);
-    *watch = (struct us_watch){0};
+    *watch = (struct us_watch){.state_of = watch->state_of, .context = watch->context};
 }

@@ -13,6 +13,7 @@
 struct us_watched {
     char *path;
     bool looked; /* more than its content was relied on: that it is there, what lies in it */
+    struct us_digest state;  /* of the path when it was first noted without a content; else zero */
     struct us_digest digest; /* of the content, as far as it was relied on; else zero */
 };
 
@@ -22,6 +23,9 @@ struct us_answer {
 
 /* Each path once, in the order they came. Zeroed is empty. */
 struct us_watch {
+    /* Optional: what a path is now, without reading it (store.h, file_states). */
+    void (*state_of)(void *context, const char *path, struct us_digest *state);
+    void *context;
     struct us_answer *answers;
     size_t answer_count, answer_capacity;
     struct us_watched *items;
@@ -32,7 +36,8 @@ struct us_watch {
 
 /* From now on notes of this thread go to `watch`; NULL: nowhere. Returns what it was. */
 struct us_watch *us_watch_set(struct us_watch *watch);
-/* Costs next to nothing when nobody watches. */
+/* Before the look: what changes after the note is then seen to have changed. Costs next to nothing
+ * when nobody watches. */
 void us_watch_note(const char *path);
 void us_watch_note_content(const char *path, const struct us_digest *digest);
 /* The index of a path that was noted, else SIZE_MAX. */
@@ -43,6 +48,7 @@ bool us_watch_content(const char *path, struct us_digest *digest);
 /* The answer to a question that was put to the file system before, or NULL; a few of them. */
 const char *us_watch_answer(const char *question);
 void us_watch_keep_answer(const char *question, const char *answer);
+/* Empties it; state_of stays. */
 void us_watch_finish(struct us_watch *watch);
 
 #endif

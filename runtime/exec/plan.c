@@ -168,8 +168,8 @@ bool destination_stands(struct us_run *run, const struct task *task, const char 
                                error ? "%s is not there" : "%s is not as it was written", path);
     }
     if (stands) {
-        us_watch_note(path);
         us_watch_note_content(path, &digest);
+        us_watch_note(path);
     }
     us_error_free(error);
     us_free(path);

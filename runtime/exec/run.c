@@ -14,6 +14,11 @@ static void warn(void *context, const char *message) {
     send_event(run, NULL, &event);
 }
 
+static void state_of(void *context, const char *path, struct us_digest *state) {
+    struct us_store *store = context;
+    store->ops->file_states(store, &path, 1, state);
+}
+
 static void set_limits(struct us_run *run) {
     long cpus = sysconf(_SC_NPROCESSORS_ONLN);
     run->slots = run->options.threads > 0 ? run->options.threads : (int)(cpus > 0 ? cpus : 1);
@@ -41,6 +46,8 @@ struct us_error *us_run_create(struct us_graph *graph, struct us_store *store,
     store->warn = warn;
     store->warn_context = run;
     run->generation = store->ops->generation(store);
+    run->watch.state_of = state_of;
+    run->watch.context = store;
     struct us_watch *before = us_watch_set(&run->watch);
     base_open(run);
     struct us_error *error = build_tasks(run);

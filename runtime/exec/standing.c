@@ -159,14 +159,14 @@ static bool all_stand(struct us_run *run) {
         fine = task->state == US_TASK_CACHED || task->state == US_TASK_DONE;
         if (fine && task_node(run, task)->type->writes && task->digests) {
             char *path = task_destination(run, task);
-            us_watch_note(path);
             us_watch_note_content(path, &task->digests[0]);
+            us_watch_note(path);
             us_free(path);
         }
     }
     for (size_t i = 0; i < run->graph->file_count; i++) {
-        us_watch_note(run->graph->files[i].path);
         us_watch_note_content(run->graph->files[i].path, &run->graph->files[i].digest);
+        us_watch_note(run->graph->files[i].path);
     }
     us_watch_set(before);
     return fine;
@@ -193,8 +193,10 @@ static bool contents_stand(struct us_run *run, const size_t *items, size_t count
     return fine;
 }
 
-/* The states of what is watched, each of which had the content noted; NULL: that cannot be said of
- * all. States come first: what changes after them is seen next time, what changed before, here. */
+/* The states of what is watched in which it was what planning saw; NULL: that cannot be said of
+ * all. Of what was looked at without a content (folders, names not found) it is the state before
+ * the look. Of a content, states come first: what changes after them is seen next time, what
+ * changed before, here. */
 static struct us_digest *states_that_stand(struct us_run *run, const char *const *paths) {
     struct us_store *store = run->store;
     const size_t count = run->watch.count;
@@ -205,16 +207,19 @@ static struct us_digest *states_that_stand(struct us_run *run, const char *const
     }
     bool fine = true;
     for (size_t i = 0; i < count && fine; i++) {
+        const struct us_watched *item = &run->watch.items[i];
         if (base_knows(run, i, &states[i])) {
             continue;
         }
-        if (run->base) {
-            store->ops->file_states(store, &paths[i], 1, &states[i]);
+        if (us_digest_is_zero(&item->digest)) {
+            states[i] = item->state;
+        } else {
+            fresh[fresh_count++] = i;
+            if (run->base) {
+                store->ops->file_states(store, &paths[i], 1, &states[i]);
+            }
         }
         fine = !us_digest_is_zero(&states[i]);
-        if (!us_digest_is_zero(&run->watch.items[i].digest)) {
-            fresh[fresh_count++] = i;
-        }
     }
     fine = fine && contents_stand(run, fresh, fresh_count);
     us_free(fresh);
