@@ -128,8 +128,19 @@ static void edit_graph(void) {
     put("shot.yaml", "understudy: 1\nnodes: {a: {type: toy_number}}\noutputs: [a]\n");
 }
 
-static void (*const changes[])(void) = {edit_source, edit_output, add_frame, remove_output,
-                                        edit_graph};
+/* Any record: which ones a run stands on is not kept. */
+static void drop_record(void) {
+    struct us_store *store = open_cache();
+    const struct us_digest key = us_digest_of("key", 3);
+    bool won;
+    ASSERT_OK(store->ops->put_record(store, &key, NULL, "record", 6, &won));
+    assert_true(won);
+    ASSERT_OK(store->ops->drop_record(store, &key));
+    us_cache_close(store);
+}
+
+static void (*const changes[])(void) = {drop_record, edit_source,   edit_output,
+                                        add_frame,   remove_output, edit_graph};
 enum { CHANGES = sizeof changes / sizeof *changes };
 
 static void what_changes_afterwards_is_seen(void **state) {
