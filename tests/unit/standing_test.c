@@ -29,6 +29,14 @@ static void put(const char *name, const char *text) {
     us_free(path);
 }
 
+/* In place, so that the folder stays as it is: such a change is planned from the last run. */
+static void overwrite(const char *name, const char *text) {
+    char *path = path_of(name);
+    FILE *file = fopen(path, "w");
+    assert_true(file && fputs(text, file) >= 0 && fclose(file) == 0);
+    us_free(path);
+}
+
 /* Waits until the stamps of all that is there can be relied on: a tick of the file system's clock.
  */
 static void settle(struct us_store *store) {
@@ -164,16 +172,50 @@ static void what_changes_before_it_is_remembered_is_seen(void **state) {
         assert_false(stands());
         make_shot();
         run_shot(NULL);
-        put("src/a.1001.txt", "9");
+        overwrite("src/a.1001.txt", "9");
         assert_int_equal(run_shot(changes[i]), 2);
         assert_false(stands());
     }
+}
+
+struct keys {
+    struct us_digest items[64];
+    size_t count;
+};
+
+static struct us_error *note_key(void *context, const struct us_digest *key,
+                                 const struct us_record_note *note) {
+    struct keys *keys = context;
+    (void)note;
+    assert_true(keys->count < 64);
+    keys->items[keys->count++] = *key;
+    return NULL;
+}
+
+/* A plan that starts from the last run must not take for standing what lost its records since. */
+static void what_lost_its_records_is_planned_anew(void **state) {
+    (void)state;
+    make_shot();
+    assert_int_equal(run_shot(NULL), 4);
+    edit_source();
+    assert_int_equal(run_shot(NULL), 2);
+    struct us_store *store = open_cache();
+    struct keys keys = {.count = 0};
+    ASSERT_OK(us_cache_each_record(store, note_key, &keys));
+    assert_true(keys.count > 4);
+    for (size_t i = 0; i < keys.count; i++) {
+        ASSERT_OK(store->ops->drop_record(store, &keys.items[i]));
+    }
+    us_cache_close(store);
+    overwrite("src/a.1002.txt", "4");
+    assert_int_equal(run_shot(NULL), 4);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_changes_afterwards_is_seen),
         cmocka_unit_test(what_changes_before_it_is_remembered_is_seen),
+        cmocka_unit_test(what_lost_its_records_is_planned_anew),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
