@@ -97,6 +97,7 @@ static size_t run_shot(void (*meanwhile)(void)) {
     struct us_digest name;
     struct us_run_options options = {.threads = 1};
     char *file = path_of("shot.yaml");
+    settle(store);
     ASSERT_OK(us_graph_load(&us_toys, file, NULL, 0, &graph));
     assert_true(us_standing_name(&us_toys, file, NULL, 0, &options, &name));
     options.standing = &name;
