@@ -267,11 +267,30 @@ static void run_batch(struct job **jobs, size_t count) {
     }
 }
 
+/* What a node made of files that changed while it read them belongs to no key. */
+static struct us_error *sources_stand(struct us_run *run, const struct task *task) {
+    if (!task_node(run, task)->type->sources) {
+        return NULL;
+    }
+    struct us_str fields = {0};
+    struct us_error *error = plan_fields(run, task, &fields);
+    if (!error) {
+        const struct us_digest key = key_of("understudy plan 1", &fields);
+        if (!us_digest_equal(&key, &task->plan_key)) {
+            error = us_error_hint(us_fail(US_FAILED, "a file that it reads changed while it ran"),
+                                  "run again when nothing writes to it any more");
+        }
+    }
+    us_str_finish(&fields);
+    return error;
+}
+
 /* Stores and publishes what the node made. */
 static struct us_error *job_publish(struct job *job) {
     struct us_run *run = job->run;
     struct us_task *at = &job->at;
     struct record *record = &job->record;
+    US_TRY(sources_stand(run, job->task));
     if (job->task->forced) {
         US_TRY(run->store->ops->drop_record(run->store, &job->keys.action_key));
     }
