@@ -33,7 +33,7 @@ struct us_augment_draw {
     float moves[US_AUGMENT_NODES][US_AUGMENT_NODES][2]; /* of the nodes, in pixels */
     float light[3];                                     /* added to R, G, B */
     float colour[3][4];                                 /* the input's R, G, B from R, G, B, 1 */
-    bool recolour;
+    int recolour; /* whether; as wide as the rest: all its bytes are set */
 };
 
 /* The draw of one slot of a batch in one step. `stream` tells identities (and repeats) apart. */

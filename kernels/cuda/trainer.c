@@ -175,8 +175,15 @@ static enum us_nn_status cu_memory(const struct us_nn_trainer_config *config,
 static const char *memory_problem(size_t needed, int device) {
     static _Thread_local char text[160];
     size_t available, total;
-    if (cudaSetDevice(device) != cudaSuccess || cudaMemGetInfo(&available, &total) != cudaSuccess) {
-        return "the GPU does not answer";
+    cudaError_t error = cudaSetDevice(device);
+    if (error == cudaSuccess) {
+        error = cudaMemGetInfo(&available, &total);
+    }
+    if (error != cudaSuccess) {
+        (void)cudaGetLastError();
+        return error == cudaErrorMemoryAllocation
+                   ? "the GPU has too little memory free to begin: nvidia-smi shows who has it"
+                   : "the GPU does not answer";
     }
     if (needed <= available) {
         return NULL;

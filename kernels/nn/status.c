@@ -5,7 +5,7 @@ const char *us_nn_status_text(enum us_nn_status status) {
     case US_NN_OK:
         return "done";
     case US_NN_NO_MEMORY:
-        return "not enough memory for the network";
+        return "not enough memory";
     case US_NN_BAD_CONFIG:
         return "the network cannot be built from this configuration";
     case US_NN_UNSUPPORTED:

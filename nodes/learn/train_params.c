@@ -422,7 +422,8 @@ struct us_error *us_train_config_problem(const struct us_nn_trainer_config *conf
     const char *problem = us_nn_trainer_problem(config);
     return problem ? us_error_hint(us_fail(US_FAILED, "cannot train on crops of %d px: %s",
                                            config->arch.resolution, problem),
-                                   "choose another size at face_crop or other options here")
+                                   "choose another size at face_crop, other options here or "
+                                   "another device (--devices)")
                    : NULL;
 }
 

@@ -1,4 +1,6 @@
 /* A device had no memory for a task: what is tried next. Halving a batch is execute.c's. */
+#include <string.h>
+
 #include "runtime/base/mem.h"
 #include "runtime/exec/schedule_internal.h"
 
@@ -19,6 +21,32 @@ void forget_agains(struct us_run *run) {
         us_error_free(s->agains[i].error);
     }
     us_free(s->agains);
+    us_free(s->tolds);
+}
+
+/* Ten thousand frames need not say it each. */
+static bool is_told(struct scheduling *s, uint32_t node, uint64_t devices, const char *how) {
+    for (size_t i = 0; i < s->told_count; i++) {
+        const struct full_told *t = &s->tolds[i];
+        if (t->node == node && t->devices == devices && strcmp(t->how, how) == 0) {
+            return true;
+        }
+    }
+    us_grow(&s->tolds, &s->told_capacity, s->told_count, sizeof *s->tolds);
+    s->tolds[s->told_count++] = (struct full_told){node, devices, how};
+    return false;
+}
+
+static void tell(struct us_run *run, struct task *task, const struct grant *grant,
+                 const struct us_error *why, const char *how) {
+    while (why->cause) {
+        why = why->cause;
+    }
+    struct us_str text = {0};
+    us_str_printf(&text, "%s; %s (said once a node and device)", why->text, how);
+    struct us_event event = {.kind = US_EVENT_WARNING, .status = us_str_text(&text)};
+    send_event_at(run, task, grant, &event);
+    us_str_finish(&text);
 }
 
 /* The next thing to try: on the same device alone, on one not tried yet, on none. */
@@ -76,15 +104,9 @@ bool tried_again(struct us_run *run, struct task *task, const struct start *star
         outcome->error = give_up(run, node, outcome->error);
         return false;
     }
-    const struct us_error *why = outcome->error;
-    while (why->cause) {
-        why = why->cause;
+    if (!is_told(s, task->node, start->claim.devices, how)) {
+        tell(run, task, grant, outcome->error, how);
     }
-    struct us_str text = {0};
-    us_str_printf(&text, "%s; %s", why->text, how);
-    struct us_event event = {.kind = US_EVENT_WARNING, .status = us_str_text(&text)};
-    send_event_at(run, task, grant, &event);
-    us_str_finish(&text);
     if (again->error) {
         us_error_free(outcome->error);
     } else {

@@ -22,12 +22,21 @@ struct again {
     struct us_error *error; /* the first one */
 };
 
+/* What was said of a node; it goes for all its tasks. */
+struct full_told {
+    uint32_t node;
+    uint64_t devices;
+    const char *how;
+};
+
 /* All of it under the run's lock. */
 struct scheduling {
     struct scheduler scheduler;
     uint32_t *queues; /* one a node */
     struct again *agains;
     size_t again_count, again_capacity;
+    struct full_told *tolds;
+    size_t told_count, told_capacity;
     struct worker *workers;
     int worker_count, worker_most, idle;
     pthread_cond_t work;  /* for idle workers */

@@ -179,6 +179,14 @@ static bool told(const char *text) {
     return strstr(us_str_text(&story), text) != NULL;
 }
 
+static int times(const char *text) {
+    int count = 0;
+    for (const char *at = us_str_text(&story); (at = strstr(at, text)) != NULL; at++) {
+        count++;
+    }
+    return count;
+}
+
 static void a_part_of_the_cpu_is_a_device(void **state) {
     (void)state;
     assert_int_equal(run("toy_threads", parts, 2).ran, FRAMES);
@@ -211,6 +219,8 @@ static void a_full_device_is_left_for_another_and_then_the_cpu(void **state) {
     assert_int_equal(begun, FRAMES); /* once, however often it is tried */
     assert_true(told("cuda:0 is out of memory: 3.0 MiB wanted, 1.0 MiB free; on another device"));
     assert_true(told("cuda:1 is out of memory: 3.0 MiB wanted, 1.0 MiB free; on the CPU"));
+    assert_in_range(times("; on another device"), 1, 2); /* once a device, not once a frame */
+    assert_in_range(times("; on the CPU"), 1, 2);
 }
 
 static void a_training_does_not_change_its_kind_of_device(void **state) {
