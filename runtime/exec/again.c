@@ -4,6 +4,8 @@
 #include "runtime/base/mem.h"
 #include "runtime/exec/schedule_internal.h"
 
+enum { FULL_TIMES = 3, FULL_SECONDS = 20 };
+
 static struct again *find_again(struct scheduling *s, uint32_t task) {
     for (size_t i = 0; i < s->again_count; i++) {
         if (s->agains[i].task == task) {
@@ -22,6 +24,51 @@ void forget_agains(struct us_run *run) {
     }
     us_free(s->agains);
     us_free(s->tolds);
+    us_free(s->places);
+}
+
+static struct full_place *find_place(struct scheduling *s, uint32_t node, uint64_t devices) {
+    for (size_t i = 0; i < s->place_count; i++) {
+        if (s->places[i].node == node && s->places[i].devices == devices) {
+            return &s->places[i];
+        }
+    }
+    return NULL;
+}
+
+static void found_full(struct scheduling *s, uint32_t node, uint64_t devices) {
+    struct full_place *place = find_place(s, node, devices);
+    if (!place) {
+        us_grow(&s->places, &s->place_capacity, s->place_count, sizeof *s->places);
+        place = &s->places[s->place_count++];
+        *place = (struct full_place){.node = node, .devices = devices};
+    }
+    if (++place->times >= FULL_TIMES) {
+        place->until = now_seconds() + FULL_SECONDS;
+    }
+}
+
+static struct full_place *place_of(struct us_run *run, const struct start *start) {
+    return find_place(run->scheduling, run->tasks[start->tasks[0]].node, start->claim.devices);
+}
+
+void found_room(struct us_run *run, const struct start *start) {
+    struct full_place *place = place_of(run, start);
+    if (place) {
+        place->times = 0;
+    }
+}
+
+bool is_known_full(struct us_run *run, const struct start *start, const char *device,
+                   struct us_error **error) {
+    const struct full_place *place = place_of(run, start);
+    if (!place || place->times < FULL_TIMES || now_seconds() > place->until ||
+        run->graph->nodes[place->node].type->volatile_result) {
+        return false;
+    }
+    *error =
+        us_fail(US_DEVICE_FULL, "%s had no memory for %d frames in a row", device, place->times);
+    return true;
 }
 
 /* Ten thousand frames need not say it each. */
@@ -93,6 +140,7 @@ bool tried_again(struct us_run *run, struct task *task, const struct start *star
     struct scheduling *s = run->scheduling;
     const struct us_node *node = task_node(run, task);
     struct again *again = find_again(s, (uint32_t)(task - run->tasks));
+    again->alone = again->alone || outcome->untried;
     struct demand demand;
     const char *how;
     if (is_stopped(run) || !next_demand(run, node, &start->claim, again, &demand, &how)) {
@@ -103,6 +151,9 @@ bool tried_again(struct us_run *run, struct task *task, const struct start *star
         }
         outcome->error = give_up(run, node, outcome->error);
         return false;
+    }
+    if (!outcome->untried && !(demand.allowed & start->claim.devices)) {
+        found_full(s, task->node, start->claim.devices);
     }
     if (!is_told(s, task->node, start->claim.devices, how)) {
         tell(run, task, grant, outcome->error, how);

@@ -29,6 +29,14 @@ struct full_told {
     const char *how;
 };
 
+/* Tasks of a node that left a device for want of memory, one after the other. */
+struct full_place {
+    uint32_t node;
+    uint64_t devices;
+    int times;
+    double until; /* so long its tasks do not try */
+};
+
 /* All of it under the run's lock. */
 struct scheduling {
     struct scheduler scheduler;
@@ -37,6 +45,8 @@ struct scheduling {
     size_t again_count, again_capacity;
     struct full_told *tolds;
     size_t told_count, told_capacity;
+    struct full_place *places;
+    size_t place_count, place_capacity;
     struct worker *workers;
     int worker_count, worker_most, idle;
     pthread_cond_t work;  /* for idle workers */
@@ -47,6 +57,7 @@ struct scheduling {
 struct outcome {
     struct us_error *error;
     bool cached;
+    bool untried; /* is_known_full said so */
 };
 
 /* -- schedule.c; with the lock */
@@ -73,6 +84,11 @@ void make_grant(const struct us_run *run, const struct allotment *claim, struct 
 /* True when a task that failed is tried again; else the error it ends with is in the outcome. */
 bool tried_again(struct us_run *run, struct task *task, const struct start *start,
                  const struct grant *grant, struct outcome *outcome);
+/* Fails a task at once whose node has just found its device full, several times in a row. */
+bool is_known_full(struct us_run *run, const struct start *start, const char *device,
+                   struct us_error **error);
+/* It had memory after all. */
+void found_room(struct us_run *run, const struct start *start);
 void forget_agains(struct us_run *run);
 
 #endif

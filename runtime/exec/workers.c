@@ -56,6 +56,24 @@ void wake_another(struct us_run *run) {
     }
 }
 
+/* Without being tried. */
+static void give_back(const struct start *start, struct us_error *why, struct outcome *outcomes) {
+    for (uint32_t i = 0; i < start->count; i++) {
+        struct us_error *error =
+            i == 0 ? why : us_fail(US_DEVICE_FULL, "as the first of its batch");
+        outcomes[i] = (struct outcome){.error = error, .untried = true};
+    }
+}
+
+static void release_done(struct us_run *run, struct task **tasks, uint32_t count,
+                         const struct outcome *outcomes) {
+    for (uint32_t i = 0; i < count; i++) {
+        if (!us_error_is(outcomes[i].error, US_DEVICE_FULL)) {
+            release_inputs(run, tasks[i]);
+        }
+    }
+}
+
 static void perform(struct worker *worker, const struct start *start) {
     struct us_run *run = worker->run;
     struct task *tasks[BATCH_MOST];
@@ -67,14 +85,15 @@ static void perform(struct worker *worker, const struct start *start) {
         task_starts(run, tasks[i]);
     }
     atomic_fetch_add(&run->running, start->count);
-    pthread_mutex_unlock(&run->lock);
-    execute_tasks(run, tasks, start->count, &grant, outcomes);
-    for (uint32_t i = 0; i < start->count; i++) {
-        if (!us_error_is(outcomes[i].error, US_DEVICE_FULL)) {
-            release_inputs(run, tasks[i]);
-        }
+    struct us_error *known = NULL;
+    if (is_known_full(run, start, grant.device, &known)) {
+        give_back(start, known, outcomes);
+    } else {
+        pthread_mutex_unlock(&run->lock);
+        execute_tasks(run, tasks, start->count, &grant, outcomes);
+        release_done(run, tasks, start->count, outcomes);
+        pthread_mutex_lock(&run->lock);
     }
-    pthread_mutex_lock(&run->lock);
     scheduler_ended(&run->scheduling->scheduler, &start->claim);
     atomic_fetch_sub(&run->running, start->count);
     for (uint32_t i = 0; i < start->count; i++) {
@@ -84,6 +103,8 @@ static void perform(struct worker *worker, const struct start *start) {
         }
         if (full) {
             release_inputs(run, tasks[i]);
+        } else if (!outcomes[i].cached) {
+            found_room(run, start);
         }
         task_ended(run, tasks[i], &grant, outcomes[i]);
     }
