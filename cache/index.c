@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cache/page_guard.h"
 #include "runtime/base/mem.h"
 #include "runtime/base/path.h"
 
@@ -36,14 +37,11 @@ static void remove_files(const struct us_index *index) {
     }
 }
 
-/* A page of the index is not what LMDB knows it must be, and LMDB cannot go on: no result is in the
- * index, so that it goes, and the next run starts with a new one. */
+/* LMDB knows that a page is not what it must be. */
 static void page_damaged(MDB_env *env, const char *what) {
-    const struct us_index *index = mdb_env_get_userctx(env);
-    fprintf(stderr, "error: the index in '%s' is damaged (%s); it was removed: run again\n",
-            index->folder, what);
-    remove_files(index);
-    _exit(us_code_status(US_RETRY));
+    (void)env;
+    (void)what;
+    us_page_guard_leave();
 }
 
 static int open_env(struct us_index *index) {
@@ -53,7 +51,6 @@ static int open_env(struct us_index *index) {
         return failed;
     }
     index->env = env;
-    mdb_env_set_userctx(env, index);
     mdb_env_set_assert(env, page_damaged);
     mdb_env_set_mapsize(env, MAP_START);
     mdb_env_set_maxreaders(env, READERS);
@@ -81,6 +78,25 @@ static int open_env(struct us_index *index) {
     return failed;
 }
 
+struct opening {
+    struct us_index *index;
+    int failed;
+};
+
+static void open_pages(void *context) {
+    struct opening *opening = context;
+    opening->failed = open_env(opening->index);
+}
+
+static int open_guarded(struct us_index *index) {
+    struct opening opening = {.index = index};
+    if (!us_page_guarded(open_pages, &opening)) {
+        index->env = index->reader = NULL; /* what is half open is left alone */
+        return MDB_CORRUPTED;
+    }
+    return opening.failed;
+}
+
 /* With the lock held. */
 static bool is_open(struct us_index *index) {
     if (index->tried) {
@@ -92,11 +108,11 @@ static bool is_open(struct us_index *index) {
         us_error_free(error);
         return false;
     }
-    int failed = open_env(index);
+    int failed = open_guarded(index);
     if (failed == MDB_INVALID || failed == MDB_CORRUPTED || failed == MDB_VERSION_MISMATCH ||
         failed == MDB_PAGE_NOTFOUND || failed == MDB_PANIC) {
         remove_files(index);
-        failed = open_env(index);
+        failed = open_guarded(index);
     }
     return !failed;
 }
@@ -155,23 +171,75 @@ static int write_value(struct us_index *index, MDB_txn *txn, struct us_index_ent
     return failed;
 }
 
-static int write_pending(struct us_index *index) {
-    MDB_txn *txn;
-    int failed = mdb_txn_begin(index->env, NULL, 0, &txn);
-    if (failed) {
-        return failed;
+struct writing {
+    struct us_index *index;
+    int failed;
+    bool whole;
+};
+
+/* With the lock held. */
+static bool begin_read(struct us_index *index) {
+    int failed = mdb_txn_renew(index->reader);
+    if (failed == MDB_MAP_RESIZED) {
+        mdb_env_set_mapsize(index->env, 0);
+        failed = mdb_txn_renew(index->reader);
     }
-    for (size_t i = 0; i < index->pending_capacity && !failed; i++) {
+    return !failed;
+}
+
+static void write_pages(void *context) {
+    struct writing *w = context;
+    struct us_index *index = w->index;
+    MDB_txn *txn = NULL;
+    w->failed = mdb_txn_begin(index->env, NULL, 0, &txn);
+    for (size_t i = 0; i < index->pending_capacity && !w->failed; i++) {
         struct us_index_entry *entry = &index->pending[i];
         if (entry->used) {
-            failed = write_value(index, txn, entry);
+            w->failed = write_value(index, txn, entry);
         }
     }
-    if (failed) {
+    if (!w->failed) {
+        w->failed = mdb_txn_commit(txn);
+    } else if (txn) {
         mdb_txn_abort(txn);
-        return failed;
     }
-    return mdb_txn_commit(txn);
+}
+
+static void abandon(struct us_index *index) {
+    index->env = index->reader = NULL;
+    remove_files(index);
+    index->tried = false;
+}
+
+static void start_anew(struct us_index *index) {
+    close_env(index);
+    abandon(index);
+}
+
+static void *write_guarded(void *context) {
+    struct writing *w = context;
+    w->whole = us_page_guarded(write_pages, w);
+    return NULL;
+}
+
+/* In a thread of its own: a transaction that broke off can neither be ended nor closed with the
+ * rest, but with its thread the lock that it has for all processes goes to the next. */
+static int write_pending(struct us_index *index) {
+    struct writing w = {.index = index};
+    pthread_t thread;
+    if (pthread_create(&thread, NULL, write_guarded, &w) != 0) {
+        return MDB_PANIC;
+    }
+    pthread_join(thread, NULL);
+    if (!w.whole) {
+        abandon(index);
+        return MDB_CORRUPTED;
+    }
+    if (w.failed == MDB_CORRUPTED || w.failed == MDB_PAGE_NOTFOUND || w.failed == MDB_PANIC) {
+        start_anew(index);
+        return MDB_CORRUPTED;
+    }
+    return w.failed;
 }
 
 static void flush(struct us_index *index) {
@@ -179,11 +247,18 @@ static void flush(struct us_index *index) {
         return;
     }
     int failed = write_pending(index);
-    for (int tries = 0; (failed == MDB_MAP_FULL || failed == MDB_MAP_RESIZED) && tries < 8;
-         tries++) {
+    for (int tries = 0; failed && tries < 8; tries++) {
         MDB_envinfo info;
-        mdb_env_info(index->env, &info);
-        mdb_env_set_mapsize(index->env, failed == MDB_MAP_FULL ? 2 * info.me_mapsize : 0);
+        if (failed == MDB_CORRUPTED) {
+            if (!is_open(index)) {
+                break;
+            }
+        } else if (failed == MDB_MAP_FULL || failed == MDB_MAP_RESIZED) {
+            mdb_env_info(index->env, &info);
+            mdb_env_set_mapsize(index->env, failed == MDB_MAP_FULL ? 2 * info.me_mapsize : 0);
+        } else {
+            break;
+        }
         failed = write_pending(index);
     }
     forget_pending(index);
@@ -202,16 +277,6 @@ static uint8_t *copy(const void *bytes, size_t size) {
     memcpy(block, bytes, size);
     block[size] = '\0';
     return block;
-}
-
-/* With the lock held. */
-static bool begin_read(struct us_index *index) {
-    int failed = mdb_txn_renew(index->reader);
-    if (failed == MDB_MAP_RESIZED) {
-        mdb_env_set_mapsize(index->env, 0);
-        failed = mdb_txn_renew(index->reader);
-    }
-    return !failed;
 }
 
 enum answer { NONE, FOUND, DAMAGED };
@@ -235,12 +300,6 @@ static enum answer get_stored(struct us_index *index, const struct us_digest *ke
     return memcmp(sum, value.mv_data, SUM) == 0 ? FOUND : DAMAGED;
 }
 
-static void start_anew(struct us_index *index) {
-    close_env(index);
-    remove_files(index);
-    index->tried = false;
-}
-
 static const struct us_index_entry *get_pending(struct us_index *index,
                                                 const struct us_digest *key) {
     if (!index->pending_count) {
@@ -250,55 +309,93 @@ static const struct us_index_entry *get_pending(struct us_index *index,
     return entry->used ? entry : NULL;
 }
 
-uint8_t *us_index_get(struct us_index *index, const struct us_digest *key, size_t *size) {
-    uint8_t *found = NULL;
-    *size = 0;
-    pthread_mutex_lock(&index->lock);
-    const struct us_index_entry *entry = get_pending(index, key);
-    const uint8_t *bytes = NULL;
-    if (entry) {
-        found = copy(entry->bytes, entry->size);
-        *size = entry->size;
-    } else if (is_open(index) && begin_read(index)) {
-        enum answer answer = get_stored(index, key, &bytes, size);
-        if (answer == FOUND) {
-            found = copy(bytes, *size);
-        } else {
-            *size = 0;
+/* Of many keys; `take` gets each value that there is. */
+struct reading {
+    struct us_index *index;
+    const struct us_digest *keys;
+    size_t count;
+    void (*take)(void *context, size_t i, const uint8_t *bytes, size_t size);
+    void *context;
+    bool damaged;
+};
+
+static void read_pages(void *context) {
+    struct reading *r = context;
+    for (size_t i = 0; i < r->count && !r->damaged; i++) {
+        if (get_pending(r->index, &r->keys[i])) {
+            continue;
         }
+        const uint8_t *bytes;
+        size_t size;
+        const enum answer answer = get_stored(r->index, &r->keys[i], &bytes, &size);
+        r->damaged = answer == DAMAGED;
+        if (answer == FOUND) {
+            r->take(r->context, i, bytes, size);
+        }
+    }
+}
+
+static void read_values(struct reading *r) {
+    struct us_index *index = r->index;
+    pthread_mutex_lock(&index->lock);
+    size_t pending = 0;
+    for (size_t i = 0; i < r->count && index->pending_count; i++) {
+        const struct us_index_entry *entry = get_pending(index, &r->keys[i]);
+        if (entry) {
+            r->take(r->context, i, entry->bytes, entry->size);
+            pending++;
+        }
+    }
+    if (pending < r->count && is_open(index) && begin_read(index)) {
+        const bool whole = us_page_guarded(read_pages, r);
         mdb_txn_reset(index->reader);
-        if (answer == DAMAGED) {
+        if (!whole || r->damaged) {
             start_anew(index);
         }
     }
     pthread_mutex_unlock(&index->lock);
-    return found;
+}
+
+struct one_value {
+    uint8_t *bytes;
+    size_t size;
+};
+
+static void take_one(void *context, size_t i, const uint8_t *bytes, size_t size) {
+    (void)i;
+    *(struct one_value *)context = (struct one_value){copy(bytes, size), size};
+}
+
+uint8_t *us_index_get(struct us_index *index, const struct us_digest *key, size_t *size) {
+    struct one_value value = {0};
+    struct reading reading = {
+        .index = index, .keys = key, .count = 1, .take = take_one, .context = &value};
+    read_values(&reading);
+    *size = value.size;
+    return value.bytes;
+}
+
+struct many_values {
+    uint8_t *values;
+    size_t size;
+    bool *found;
+};
+
+static void take_many(void *context, size_t i, const uint8_t *bytes, size_t size) {
+    const struct many_values *many = context;
+    if (size == many->size) {
+        memcpy(many->values + i * size, bytes, size);
+        many->found[i] = true;
+    }
 }
 
 void us_index_get_many(struct us_index *index, const struct us_digest *keys, size_t count,
                        size_t size, void *values, bool *found) {
-    pthread_mutex_lock(&index->lock);
-    bool stored = is_open(index) && begin_read(index), damaged = false;
-    for (size_t i = 0; i < count; i++) {
-        const struct us_index_entry *entry = get_pending(index, &keys[i]);
-        const uint8_t *bytes = entry ? entry->bytes : NULL;
-        size_t length = entry ? entry->size : 0;
-        enum answer answer = entry                ? FOUND
-                             : stored && !damaged ? get_stored(index, &keys[i], &bytes, &length)
-                                                  : NONE;
-        damaged = damaged || answer == DAMAGED;
-        found[i] = answer == FOUND && length == size;
-        if (found[i]) {
-            memcpy((uint8_t *)values + i * size, bytes, size);
-        }
-    }
-    if (stored) {
-        mdb_txn_reset(index->reader);
-    }
-    if (damaged) {
-        start_anew(index);
-    }
-    pthread_mutex_unlock(&index->lock);
+    struct many_values many = {values, size, found};
+    struct reading reading = {
+        .index = index, .keys = keys, .count = count, .take = take_many, .context = &many};
+    memset(found, 0, count * sizeof *found);
+    read_values(&reading);
 }
 
 void us_index_put(struct us_index *index, const struct us_digest *key, const void *bytes,
