@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "kernels/nn/memory.h"
+#include "kernels/nn/multiply_internal.h"
 
 /* An array of the convolution in the library's layout, and as the network has it. */
 struct end {
@@ -298,7 +299,15 @@ enum us_nn_status us_onnx_conv_run(struct us_onnx_conv *c, const float *in, floa
 enum us_nn_status us_onnx_multiply(const struct us_onnx_product *p, const float *a, const float *b,
                                    float *c, int threads) {
     omp_set_num_threads(threads);
-    return status_of(dnnl_sgemm(p->flip_a ? 'T' : 'N', p->flip_b ? 'T' : 'N', p->m, p->n, p->k,
-                                p->alpha, a, p->flip_a ? p->m : p->k, b, p->flip_b ? p->k : p->n,
-                                p->beta, c, p->n));
+    const struct nn_product product = {.m = p->m,
+                                       .n = p->n,
+                                       .k = p->k,
+                                       .flip_a = p->flip_a,
+                                       .flip_b = p->flip_b,
+                                       .alpha = p->alpha,
+                                       .beta = p->beta,
+                                       .a = a,
+                                       .b = b,
+                                       .c = c};
+    return nn_multiply(&product);
 }
