@@ -78,6 +78,15 @@ struct arrays {
     dnnl_memory_desc_t in, out, weights, bias;
 };
 
+/* What goes by a general matrix product (odd groups) may sum in another order with another number
+ * of threads. */
+static bool shares_sums(const_dnnl_primitive_desc_t desc) {
+    const char *name = NULL;
+    const dnnl_status_t status =
+        dnnl_primitive_desc_query(desc, dnnl_query_impl_info_str, 0, (void *)&name);
+    return status != dnnl_success || strstr(name, "gemm") != NULL;
+}
+
 static enum us_nn_status make_desc(struct us_onnx_conv *c, const struct us_onnx_conv_shape *s,
                                    const struct arrays *arrays, const dnnl_memory_desc_t *bias) {
     const dnnl_dims_t strides = {s->stride[0], s->stride[1]};
@@ -98,7 +107,14 @@ static enum us_nn_status make_desc(struct us_onnx_conv *c, const struct us_onnx_
     }
     TRY(dnnl_primitive_attr_create(&attr));
     dnnl_primitive_attr_set_scratchpad_mode(attr, dnnl_scratchpad_mode_user);
-    const dnnl_status_t status = dnnl_primitive_desc_create(&c->desc, &desc, attr, c->engine, NULL);
+    dnnl_status_t status = dnnl_primitive_desc_create(&c->desc, &desc, attr, c->engine, NULL);
+    if (status == dnnl_success && shares_sums(c->desc)) {
+        c->threads = 1;
+        omp_set_num_threads(1);
+        dnnl_primitive_desc_destroy(c->desc);
+        c->desc = NULL;
+        status = dnnl_primitive_desc_create(&c->desc, &desc, attr, c->engine, NULL);
+    }
     dnnl_primitive_attr_destroy(attr);
     TRY(status);
     TRY(dnnl_primitive_create(&c->primitive, c->desc));
