@@ -40,7 +40,8 @@ static bool is_copied(const struct nn_conv_parts *p) {
 
 static enum us_nn_status describe_kind(struct nn_conv_parts *p, const struct nn_net *net,
                                        const struct nn_conv_recipe *r, int slice) {
-    const dnnl_dim_t images = range_images(p), channels = slice_blocks(p, slice) * p->shape.block;
+    const dnnl_dim_t images = range_images(p),
+                     channels = (dnnl_dim_t)slice_blocks(p, slice) * p->shape.block;
     const dnnl_dims_t out = {images, channels, r->out_height, r->out_width}, bias = {channels};
     dnnl_memory_desc_t source = *r->source, weights = *r->weights, gradient, biases;
     dnnl_convolution_desc_t desc;
@@ -148,7 +149,8 @@ static enum us_nn_status bind_argument(struct nn_conv_part *part, const struct n
 static char *output_of(const struct nn_conv_parts *p, const struct nn_net *net, int range,
                        int slice) {
     const size_t area = (size_t)p->shape.out_area * (size_t)p->shape.block * nn_type_size(p->type);
-    const size_t image = (size_t)(range * range_images(p)), first = (size_t)first_block(p, slice);
+    const size_t image = (size_t)range * (size_t)range_images(p),
+                 first = (size_t)first_block(p, slice);
     char *copied = nn_net_at(net, p->copied);
     if (copied) {
         return copied +
@@ -160,7 +162,7 @@ static char *output_of(const struct nn_conv_parts *p, const struct nn_net *net, 
 static enum us_nn_status bind_part(struct nn_conv_parts *p, const struct nn_net *net, int range,
                                    int slice) {
     struct nn_conv_part *part = &p->parts[range * p->partition.slices + slice];
-    const size_t first = (size_t)(first_block(p, slice) * p->shape.block);
+    const size_t first = (size_t)first_block(p, slice) * (size_t)p->shape.block;
     float *weights = p->gradient.weights, *bias = p->gradient.bias;
     if (range > 0) {
         weights = (float *)nn_net_at(net, p->sums) + (size_t)(range - 1) * sums_stride(p);

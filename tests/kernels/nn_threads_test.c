@@ -170,98 +170,102 @@ static void test_products(void **state) {
     }
 }
 
+static const struct us_onnx_conv_shape shapes[] = {
+    {.n = 1,
+     .in_channels = 3,
+     .out_channels = 19,
+     .groups = 1,
+     .in = {61, 47},
+     .out = {31, 24},
+     .kernel = {3, 3},
+     .stride = {2, 2},
+     .dilation = {1, 1},
+     .before = {1, 1},
+     .after = {1, 1}},
+    {.n = 1,
+     .in_channels = 70,
+     .out_channels = 45,
+     .groups = 1,
+     .in = {13, 11},
+     .out = {13, 11},
+     .kernel = {3, 3},
+     .stride = {1, 1},
+     .dilation = {1, 1},
+     .before = {1, 1},
+     .after = {1, 1}},
+    {.n = 2,
+     .in_channels = 513,
+     .out_channels = 33,
+     .groups = 1,
+     .in = {5, 3},
+     .out = {5, 3},
+     .kernel = {1, 1},
+     .stride = {1, 1},
+     .dilation = {1, 1}},
+    {.n = 1,
+     .in_channels = 24,
+     .out_channels = 24,
+     .groups = 24,
+     .in = {19, 21},
+     .out = {19, 21},
+     .kernel = {3, 3},
+     .stride = {1, 1},
+     .dilation = {1, 1},
+     .before = {1, 1},
+     .after = {1, 1}},
+    {.n = 1,
+     .in_channels = 36,
+     .out_channels = 20,
+     .groups = 2,
+     .in = {9, 8},
+     .out = {9, 8},
+     .kernel = {5, 3},
+     .stride = {1, 1},
+     .dilation = {2, 1},
+     .before = {4, 1},
+     .after = {4, 1}},
+    {.n = 1,
+     .in_channels = 40,
+     .out_channels = 21,
+     .groups = 1,
+     .in = {9, 7},
+     .out = {18, 14},
+     .kernel = {4, 4},
+     .stride = {2, 2},
+     .dilation = {1, 1},
+     .before = {1, 1},
+     .after = {1, 1},
+     .transposed = true},
+};
+
+static void check_other_network(const struct us_onnx_conv_shape *k) {
+    const size_t in = (size_t)(k->n * k->in_channels * k->in[0] * k->in[1]);
+    const size_t out = (size_t)(k->n * k->out_channels * k->out[0] * k->out[1]);
+    const size_t weights =
+        (size_t)(k->in_channels / k->groups * k->out_channels * k->kernel[0] * k->kernel[1]);
+    float *x = random_floats(in, 1, false), *w = random_floats(weights, 2, false);
+    float *b = random_floats((size_t)k->out_channels, 3, false), *first = NULL;
+    float *y = us_nn_alloc(out * sizeof *y);
+    for (int i = 0; i < COUNTS; i++) {
+        struct us_onnx_conv *conv;
+        assert_int_equal(us_onnx_conv_create(k, w, b, thread_counts[i], &conv), US_NN_OK);
+        void *scratch = us_nn_alloc(us_onnx_conv_scratch(conv));
+        assert_int_equal(us_onnx_conv_run(conv, x, y, scratch), US_NN_OK);
+        same_bits("another network's convolution", i, &first, y, out);
+        us_nn_free(scratch);
+        us_onnx_conv_destroy(conv);
+    }
+    us_nn_free(first);
+    us_nn_free(x);
+    us_nn_free(w);
+    us_nn_free(b);
+    us_nn_free(y);
+}
+
 static void test_other_networks(void **state) {
-    static const struct us_onnx_conv_shape shapes[] = {
-        {.n = 1,
-         .in_channels = 3,
-         .out_channels = 19,
-         .groups = 1,
-         .in = {61, 47},
-         .out = {31, 24},
-         .kernel = {3, 3},
-         .stride = {2, 2},
-         .dilation = {1, 1},
-         .before = {1, 1},
-         .after = {1, 1}},
-        {.n = 1,
-         .in_channels = 70,
-         .out_channels = 45,
-         .groups = 1,
-         .in = {13, 11},
-         .out = {13, 11},
-         .kernel = {3, 3},
-         .stride = {1, 1},
-         .dilation = {1, 1},
-         .before = {1, 1},
-         .after = {1, 1}},
-        {.n = 2,
-         .in_channels = 513,
-         .out_channels = 33,
-         .groups = 1,
-         .in = {5, 3},
-         .out = {5, 3},
-         .kernel = {1, 1},
-         .stride = {1, 1},
-         .dilation = {1, 1}},
-        {.n = 1,
-         .in_channels = 24,
-         .out_channels = 24,
-         .groups = 24,
-         .in = {19, 21},
-         .out = {19, 21},
-         .kernel = {3, 3},
-         .stride = {1, 1},
-         .dilation = {1, 1},
-         .before = {1, 1},
-         .after = {1, 1}},
-        {.n = 1,
-         .in_channels = 36,
-         .out_channels = 20,
-         .groups = 2,
-         .in = {9, 8},
-         .out = {9, 8},
-         .kernel = {5, 3},
-         .stride = {1, 1},
-         .dilation = {2, 1},
-         .before = {4, 1},
-         .after = {4, 1}},
-        {.n = 1,
-         .in_channels = 40,
-         .out_channels = 21,
-         .groups = 1,
-         .in = {9, 7},
-         .out = {18, 14},
-         .kernel = {4, 4},
-         .stride = {2, 2},
-         .dilation = {1, 1},
-         .before = {1, 1},
-         .after = {1, 1},
-         .transposed = true},
-    };
     (void)state;
-    for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++) {
-        const struct us_onnx_conv_shape *k = &shapes[s];
-        const size_t in = (size_t)(k->n * k->in_channels * k->in[0] * k->in[1]);
-        const size_t out = (size_t)(k->n * k->out_channels * k->out[0] * k->out[1]);
-        const size_t weights =
-            (size_t)(k->in_channels / k->groups * k->out_channels * k->kernel[0] * k->kernel[1]);
-        float *x = random_floats(in, 1, false), *w = random_floats(weights, 2, false);
-        float *b = random_floats((size_t)k->out_channels, 3, false), *first = NULL;
-        float *y = us_nn_alloc(out * sizeof *y);
-        for (int i = 0; i < COUNTS; i++) {
-            struct us_onnx_conv *conv;
-            assert_int_equal(us_onnx_conv_create(k, w, b, thread_counts[i], &conv), US_NN_OK);
-            void *scratch = us_nn_alloc(us_onnx_conv_scratch(conv));
-            assert_int_equal(us_onnx_conv_run(conv, x, y, scratch), US_NN_OK);
-            same_bits("another network's convolution", i, &first, y, out);
-            us_nn_free(scratch);
-            us_onnx_conv_destroy(conv);
-        }
-        us_nn_free(first);
-        us_nn_free(x);
-        us_nn_free(w);
-        us_nn_free(b);
-        us_nn_free(y);
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+        check_other_network(&shapes[i]);
     }
 }
 
@@ -305,7 +309,7 @@ static void check_parts(int n, int c, int size, int channels, int ranges, int sl
                   p.ranges, p.slices);
     assert_true((p.ranges > 1) == (ranges > 1) && (p.slices > 1) == (slices > 1));
     assert_int_equal(us_nn_cpu_ops.op(us_nn_cpu_ops.context, &call), US_NN_OK);
-    const size_t count = (size_t)(channels * c * 9);
+    const size_t count = (size_t)channels * (size_t)c * 9;
     for (size_t i = 0; i < count; i += 1 + count / 400) {
         const int tap = (int)(i % 9), in = (int)(i / 9) % c, out = (int)(i / 9) / c;
         ASSERT_NEAR((double)dw[i], weight_sum(&call, out, in, tap / 3, tap % 3),
@@ -352,11 +356,12 @@ static void test_partitions_fit(void **state) {
 }
 
 enum { SIZE = 32, AREA = SIZE * SIZE };
+static const size_t colours = (size_t)3 * AREA, planes = (size_t)4 * AREA;
 
 static void fill_batch(struct us_nn_batch *batch, int identities, int pairs) {
     for (int i = 0; i < identities; i++) {
         struct us_nn_faces *f = &batch->faces[i];
-        const size_t area = (size_t)(pairs * AREA);
+        const size_t area = (size_t)pairs * AREA;
         float *values = random_floats(8 * area, (uint32_t)(20 + i), false);
         for (size_t k = 0; k < 8 * area; k++) {
             values[k] = 0.5f + 0.4f * values[k];
@@ -399,15 +404,15 @@ static float *trained(const char *arch, bool bf16, int threads, size_t *count) {
         assert_int_equal(us_nn_trainer_step(trainer, &batch, &losses), US_NN_OK);
     }
     const size_t weights = us_nn_trainer_layout(trainer)->count;
-    *count = 2 * weights + 4 * AREA + 2;
+    *count = 2 * weights + planes + 2;
     float *all = us_nn_alloc(*count * sizeof *all);
     assert_int_equal(us_nn_trainer_read(trainer, US_NN_PARAMETERS, all), US_NN_OK);
     assert_int_equal(us_nn_trainer_read(trainer, US_NN_AVERAGE, all + weights), US_NN_OK);
     float *drawn = all + 2 * weights;
     assert_int_equal(us_nn_trainer_infer(trainer, US_NN_SOURCE, batch.faces[1].inputs, 1, drawn,
-                                         drawn + 3 * AREA),
+                                         drawn + colours),
                      US_NN_OK);
-    memcpy(drawn + 4 * AREA, &losses.total, sizeof losses.total);
+    memcpy(drawn + planes, &losses.total, sizeof losses.total);
     us_nn_trainer_destroy(trainer);
     for (int i = 0; i < identities; i++) {
         us_nn_free((float *)batch.faces[i].inputs);
