@@ -1,8 +1,11 @@
 #include "kernels/nn/linear_internal.h"
 
+#include <omp.h>
+
 enum {
     WINOGRAD_TILES = 64, /* fewer of 4 x 4, or fewer channels: the direct method is faster */
-    WINOGRAD_CHANNELS = 32
+    WINOGRAD_CHANNELS = 32,
+    WINOGRAD_THREADS = (1 << 20) - 1
 };
 
 struct shapes {
@@ -45,6 +48,24 @@ static enum us_nn_status describe(const struct nn_net *net, const struct nn_line
     return status;
 }
 
+/* Forward and the data's gradient share out no sum. But the number of threads decides between two
+ * ways through Winograd's method that block their sums differently; with one as large as this it is
+ * always the way that runs on whatever threads there are then. */
+static enum us_nn_status make_desc(const struct nn_net *net, const struct shapes *s,
+                                   const dnnl_convolution_desc_t *desc,
+                                   const_dnnl_primitive_attr_t attr,
+                                   const_dnnl_primitive_desc_t forward,
+                                   dnnl_primitive_desc_t *made) {
+    const int threads = omp_get_max_threads();
+    if (s->method == dnnl_convolution_winograd) {
+        omp_set_num_threads(WINOGRAD_THREADS);
+    }
+    const enum us_nn_status status =
+        nn_dnnl(dnnl_primitive_desc_create(made, desc, attr, net->params->engine, forward));
+    omp_set_num_threads(threads);
+    return status;
+}
+
 static enum us_nn_status describe_forward(struct nn_net *net, struct nn_linear *c,
                                           struct shapes *s) {
     dnnl_convolution_desc_t desc;
@@ -68,36 +89,79 @@ static enum us_nn_status describe_forward(struct nn_net *net, struct nn_linear *
             s->after));
     }
     if (!status) {
-        status = nn_dnnl(
-            dnnl_primitive_desc_create(&c->forward_desc, &desc, attr, net->params->engine, NULL));
+        status = make_desc(net, s, &desc, attr, NULL, &c->forward_desc);
     }
     dnnl_post_ops_destroy(ops);
     dnnl_primitive_attr_destroy(attr);
     return status;
 }
 
+/* How the weights' gradient lies when one thread makes all of it. */
+static enum us_nn_status describe_made(struct nn_net *net, struct nn_linear *c, struct shapes *s,
+                                       const_dnnl_primitive_attr_t attr) {
+    dnnl_convolution_desc_t desc;
+    dnnl_primitive_desc_t whole = NULL;
+    enum us_nn_status status = nn_dnnl(dnnl_convolution_backward_weights_desc_init(
+        &desc, s->method, &s->input, &s->master, &s->bias, &s->output_gradient, s->strides,
+        s->before, s->after));
+    if (!status) {
+        const int threads = omp_get_max_threads();
+        omp_set_num_threads(1);
+        status = nn_dnnl(
+            dnnl_primitive_desc_create(&whole, &desc, attr, net->params->engine, c->forward_desc));
+        omp_set_num_threads(threads);
+    }
+    if (!status) {
+        c->made = *nn_query(whole, dnnl_query_diff_weights_md, 0);
+        dnnl_primitive_desc_destroy(whole);
+    }
+    return status;
+}
+
+static enum us_nn_status describe_weights(struct nn_net *net, struct nn_linear *c, struct shapes *s,
+                                          const_dnnl_primitive_attr_t attr) {
+    const struct nn_tensor *x = c->input, *y = c->output;
+    const struct nn_conv_shape shape = {.n = x->n,
+                                        .in = c->weight->in,
+                                        .out = c->weight->out,
+                                        .block = net->params->block,
+                                        .taps = c->weight->height * c->weight->width,
+                                        .in_area = x->h * x->w,
+                                        .out_area = y->h * y->w,
+                                        .winograd = s->method == dnnl_convolution_winograd,
+                                        .bf16 = net->type == dnnl_bf16};
+    const struct nn_conv_recipe recipe = {.method = s->method,
+                                          .source = &s->input,
+                                          .weights = &c->made,
+                                          .gradient_type = net->type,
+                                          .out_height = y->h,
+                                          .out_width = y->w,
+                                          .strides = s->strides,
+                                          .before = s->before,
+                                          .after = s->after,
+                                          .forward = c->forward_desc};
+    const enum us_nn_status status = describe_made(net, c, s, attr);
+    return status ? status : nn_conv_parts_init(&c->parts, net, &shape, &recipe);
+}
+
+static enum us_nn_status describe_data(struct nn_net *net, struct nn_linear *c, struct shapes *s,
+                                       const_dnnl_primitive_attr_t attr) {
+    dnnl_convolution_desc_t desc;
+    const enum us_nn_status status = nn_dnnl(dnnl_convolution_backward_data_desc_init(
+        &desc, s->method, &s->input, &s->weights, &s->output_gradient, s->strides, s->before,
+        s->after));
+    return status ? status : make_desc(net, s, &desc, attr, c->forward_desc, &c->data_desc);
+}
+
 static enum us_nn_status describe_backward(struct nn_net *net, struct nn_linear *c, bool first,
                                            struct shapes *s) {
-    dnnl_convolution_desc_t desc;
     dnnl_primitive_attr_t attr = NULL;
     enum us_nn_status status = nn_attributes(&attr);
     if (!status) {
-        status = nn_dnnl(dnnl_convolution_backward_weights_desc_init(
-            &desc, s->method, &s->input, &s->master, &s->bias, &s->output_gradient, s->strides,
-            s->before, s->after));
-    }
-    if (!status) {
-        status = nn_dnnl(dnnl_primitive_desc_create(&c->weights_desc, &desc, attr,
-                                                    net->params->engine, c->forward_desc));
+        status = describe_weights(net, c, s, attr);
     }
     if (!status && !first) {
-        status = nn_dnnl(dnnl_convolution_backward_data_desc_init(&desc, s->method, &s->input,
-                                                                  &s->weights, &s->output_gradient,
-                                                                  s->strides, s->before, s->after));
-        if (!status) {
-            status = nn_dnnl(dnnl_primitive_desc_create(&c->data_desc, &desc, attr,
-                                                        net->params->engine, c->forward_desc));
-        }
+        status = describe_data(net, c, s, attr);
     }
     dnnl_primitive_attr_destroy(attr);
     return status;

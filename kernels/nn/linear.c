@@ -14,9 +14,8 @@ static struct nn_ref shadow(struct nn_net *net, const struct nn_weight *w,
 
 /* Where the weights live: as their gradient comes out when training, else as forward reads them. */
 static enum us_nn_status place(struct nn_net *net, struct nn_linear *c) {
-    dnnl_memory_desc_t home = net->training
-                                  ? *nn_query(c->weights_desc, dnnl_query_diff_weights_md, 0)
-                                  : *nn_query(c->forward_desc, dnnl_query_weights_md, 0);
+    dnnl_memory_desc_t home =
+        net->training ? c->made : *nn_query(c->forward_desc, dnnl_query_weights_md, 0);
     if (!c->weight->placed && home.data_type != dnnl_f32) {
         return US_NN_UNSUPPORTED;
     }
@@ -41,9 +40,8 @@ static void plan_buffers(struct nn_net *net, struct nn_linear *c) {
     if (c->slope < 1 && !c->slope_after) {
         nn_net_use_value(net, c->output, later);
     }
-    nn_net_scratch(net, nn_scratch_bytes(c->weights_desc));
-    c->weights_gradient =
-        shadow(net, c->weight, nn_query(c->weights_desc, dnnl_query_diff_weights_md, 0), later);
+    nn_conv_parts_plan(&c->parts, net, later);
+    c->weights_gradient = shadow(net, c->weight, &c->made, later);
     if (c->data_desc) {
         nn_net_scratch(net, nn_scratch_bytes(c->data_desc));
         c->data_weights =
@@ -83,29 +81,16 @@ static enum us_nn_status bind_forward(struct nn_net *net, struct nn_linear *c) {
 }
 
 static enum us_nn_status bind_weights(struct nn_net *net, struct nn_linear *c) {
-    float *gradient = net->gradients + c->weight->offset;
-    void *own = nn_net_at(net, c->weights_gradient);
-    const dnnl_memory_desc_t *made = nn_query(c->weights_desc, dnnl_query_diff_weights_md, 0);
-    struct nn_call *call = &c->weights;
-    enum us_nn_status status = nn_call_create(net, call, c->weights_desc);
-    status = status ? status
-                    : nn_call_bind(net, call, DNNL_ARG_SRC,
-                                   nn_query(c->weights_desc, dnnl_query_src_md, 0),
-                                   nn_net_at(net, c->input->value));
-    status = status ? status
-                    : nn_call_bind(net, call, DNNL_ARG_DIFF_DST,
-                                   nn_query(c->weights_desc, dnnl_query_diff_dst_md, 0),
-                                   nn_net_at(net, c->output->grads[0]));
-    status = status ? status
-                    : nn_call_bind(net, call, DNNL_ARG_DIFF_WEIGHTS, made, own ? own : gradient);
-    status = status ? status
-                    : nn_call_bind(net, call, DNNL_ARG_DIFF_BIAS,
-                                   nn_query(c->weights_desc, dnnl_query_diff_weights_md, 1),
-                                   net->gradients + c->weight->bias_offset);
-    if (!status && own) {
-        status = nn_reorder_bind(net, &c->store_gradient, made, own, &c->weight->desc, gradient);
-    }
-    return status;
+    float *arena = net->gradients + c->weight->offset, *own = nn_net_at(net, c->weights_gradient);
+    const struct nn_conv_gradient gradient = {.source = nn_net_at(net, c->input->value),
+                                              .output_gradient =
+                                                  nn_net_at(net, c->output->grads[0]),
+                                              .weights = own ? own : arena,
+                                              .bias = net->gradients + c->weight->bias_offset};
+    const enum us_nn_status status = nn_conv_parts_bind(&c->parts, net, &gradient);
+    return status || !own
+               ? status
+               : nn_reorder_bind(net, &c->store_gradient, &c->made, own, &c->weight->desc, arena);
 }
 
 static enum us_nn_status bind_data(struct nn_net *net, struct nn_linear *c) {
@@ -167,7 +152,7 @@ static void through_slope(struct nn_net *net, struct nn_linear *c) {
 static enum us_nn_status linear_backward(struct nn_net *net, struct nn_op *op) {
     struct nn_linear *c = (struct nn_linear *)op;
     through_slope(net, c);
-    enum us_nn_status status = nn_call_run(net, &c->weights);
+    enum us_nn_status status = nn_conv_parts_run(&c->parts, net);
     if (!status) {
         status = nn_call_run(net, &c->store_gradient);
     }
@@ -181,19 +166,20 @@ static enum us_nn_status linear_backward(struct nn_net *net, struct nn_op *op) {
 }
 
 void nn_linear_release_descs(struct nn_linear *c) {
-    dnnl_primitive_desc_t *descs[] = {&c->forward_desc, &c->data_desc, &c->weights_desc};
+    dnnl_primitive_desc_t *descs[] = {&c->forward_desc, &c->data_desc};
     for (size_t i = 0; i < sizeof descs / sizeof *descs; i++) {
         if (*descs[i]) {
             dnnl_primitive_desc_destroy(*descs[i]);
         }
         *descs[i] = NULL;
     }
+    nn_conv_parts_release(&c->parts);
 }
 
 static void linear_release(struct nn_op *op) {
     struct nn_linear *c = (struct nn_linear *)op;
-    struct nn_call *calls[] = {&c->forward,      &c->data,      &c->weights,
-                               &c->load_forward, &c->load_data, &c->store_gradient};
+    struct nn_call *calls[] = {&c->forward, &c->data, &c->load_forward, &c->load_data,
+                               &c->store_gradient};
     for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) {
         nn_call_release(calls[i]);
     }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "kernels/nn/memory.h"
+#include "kernels/nn/multiply_internal.h"
 
 /* An array of the convolution in the library's layout, and as the network has it. */
 struct end {
@@ -77,6 +78,35 @@ struct arrays {
     dnnl_memory_desc_t in, out, weights, bias;
 };
 
+/* What goes by a general matrix product (odd groups) may sum in another order with another number
+ * of threads. */
+static bool shares_sums(const_dnnl_primitive_desc_t desc) {
+    const char *name = NULL;
+    const dnnl_status_t status =
+        dnnl_primitive_desc_query(desc, dnnl_query_impl_info_str, 0, (void *)&name);
+    return status != dnnl_success || strstr(name, "gemm") != NULL;
+}
+
+/* What the library chooses, for one thread if that decides about bits. */
+static dnnl_status_t choose(struct us_onnx_conv *c, const dnnl_convolution_desc_t *desc) {
+    dnnl_primitive_attr_t attr = NULL;
+    dnnl_status_t status = dnnl_primitive_attr_create(&attr);
+    if (status != dnnl_success) {
+        return status;
+    }
+    dnnl_primitive_attr_set_scratchpad_mode(attr, dnnl_scratchpad_mode_user);
+    status = dnnl_primitive_desc_create(&c->desc, desc, attr, c->engine, NULL);
+    if (status == dnnl_success && shares_sums(c->desc)) {
+        c->threads = 1;
+        omp_set_num_threads(1);
+        dnnl_primitive_desc_destroy(c->desc);
+        c->desc = NULL;
+        status = dnnl_primitive_desc_create(&c->desc, desc, attr, c->engine, NULL);
+    }
+    dnnl_primitive_attr_destroy(attr);
+    return status;
+}
+
 static enum us_nn_status make_desc(struct us_onnx_conv *c, const struct us_onnx_conv_shape *s,
                                    const struct arrays *arrays, const dnnl_memory_desc_t *bias) {
     const dnnl_dims_t strides = {s->stride[0], s->stride[1]};
@@ -85,7 +115,6 @@ static enum us_nn_status make_desc(struct us_onnx_conv *c, const struct us_onnx_
     const dnnl_alg_kind_t algorithm =
         s->transposed ? dnnl_deconvolution_direct : dnnl_convolution_direct;
     dnnl_convolution_desc_t desc; /* the same type for both */
-    dnnl_primitive_attr_t attr = NULL;
     if (s->transposed) {
         TRY(dnnl_dilated_deconvolution_forward_desc_init(
             &desc, dnnl_forward_inference, algorithm, &arrays->in, &arrays->weights, bias,
@@ -95,11 +124,7 @@ static enum us_nn_status make_desc(struct us_onnx_conv *c, const struct us_onnx_
                                                        &arrays->in, &arrays->weights, bias,
                                                        &arrays->out, strides, gaps, before, after));
     }
-    TRY(dnnl_primitive_attr_create(&attr));
-    dnnl_primitive_attr_set_scratchpad_mode(attr, dnnl_scratchpad_mode_user);
-    const dnnl_status_t status = dnnl_primitive_desc_create(&c->desc, &desc, attr, c->engine, NULL);
-    dnnl_primitive_attr_destroy(attr);
-    TRY(status);
+    TRY(choose(c, &desc));
     TRY(dnnl_primitive_create(&c->primitive, c->desc));
     return US_NN_OK;
 }
@@ -298,7 +323,15 @@ enum us_nn_status us_onnx_conv_run(struct us_onnx_conv *c, const float *in, floa
 enum us_nn_status us_onnx_multiply(const struct us_onnx_product *p, const float *a, const float *b,
                                    float *c, int threads) {
     omp_set_num_threads(threads);
-    return status_of(dnnl_sgemm(p->flip_a ? 'T' : 'N', p->flip_b ? 'T' : 'N', p->m, p->n, p->k,
-                                p->alpha, a, p->flip_a ? p->m : p->k, b, p->flip_b ? p->k : p->n,
-                                p->beta, c, p->n));
+    struct nn_product product = {.m = p->m,
+                                 .n = p->n,
+                                 .k = p->k,
+                                 .flip_a = p->flip_a,
+                                 .flip_b = p->flip_b,
+                                 .alpha = p->alpha,
+                                 .beta = p->beta,
+                                 .a = a,
+                                 .b = b};
+    product.c = c;
+    return nn_multiply(&product);
 }

@@ -7,8 +7,8 @@
  *     us_nn_trainer_destroy(trainer);
  *
  * All memory is taken by create; a step allocates nothing. The same config, state and batches give
- * the same bits, always, for one thread count on one kind of processor. Any thread may call, one
- * at a time; the OpenMP thread count of the calling thread is set to config.threads. */
+ * the same bits with any number of threads, always, on one kind of processor. Any thread may call,
+ * one at a time; the OpenMP thread count of the calling thread is set to config.threads. */
 #ifndef US_KERNELS_NN_TRAINER_H
 #define US_KERNELS_NN_TRAINER_H
 

@@ -205,7 +205,7 @@ static struct us_error *run(struct us_task *task) {
 const struct us_node_type us_node_infer_onnx = {
     .name = "infer_onnx",
     .group = "learn",
-    .version = 1,
+    .version = 2,
     .summary = "Runs a model that came as an ONNX file: mattes, denoising, other face models.",
     .doc =
         "Runs the network of an ONNX file (operator sets 7 to 24) on each frame, on the program's "

@@ -325,7 +325,7 @@ static void needs(const void *values, struct us_needs *wanted) {
 const struct us_node_type us_node_infer_swap = {
     .name = "infer_swap",
     .group = "learn",
-    .version = 2,
+    .version = 3,
     .summary = "Draws the other face into a crop.",
     .doc =
         "Runs a model of train_swap on a face crop. The result is a crop again, in the same "

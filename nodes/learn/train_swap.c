@@ -149,7 +149,7 @@ static void needs(const void *params, struct us_needs *needs) {
 const struct us_node_type us_node_train_swap = {
     .name = "train_swap",
     .group = "learn",
-    .version = 1,
+    .version = 2,
     .summary = "Trains the autoencoder that turns one face into another.",
     .doc =
         "One encoder learns to describe both faces, a decoder each learns to draw one of them; the "
