@@ -111,6 +111,7 @@ static struct us_error *execute(struct us_session *session, const struct us_argu
     options.device_count = devices.count;
     options.event = on_event;
     options.context = watch;
+    options.cached_in_sum = !arguments->json && !arguments->trace;
     struct us_run *run;
     struct us_digest name;
     options.standing = name_of(session, arguments, &name) ? &name : NULL;

@@ -290,7 +290,7 @@ bool is_lost(const struct us_run *run, const struct us_digest *digest);
 struct us_error *make_plan(struct us_run *run) US_NODISCARD;
 /* True when the file of a `writes` task is there with the content its digest says. */
 bool destination_stands(struct us_run *run, const struct task *task, const char **why);
-/* Tells of the tasks that the plan found cached, node by node, and counts them. */
+/* Tells of the tasks that the plan found cached (options.cached_in_sum), and counts them. */
 struct us_error *announce_cached(struct us_run *run) US_NODISCARD;
 /* The file a `writes` task makes; us_malloc'ed. */
 char *task_destination(const struct us_run *run, const struct task *task);
