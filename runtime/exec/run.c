@@ -55,6 +55,7 @@ struct us_error *us_run_create(struct us_graph *graph, struct us_store *store,
         error = make_plan(run);
     }
     us_watch_set(before);
+    run->watch.fixed = true;
     if (error) {
         us_run_destroy(run);
         return error;

@@ -151,6 +151,7 @@ bool us_standing_recall(struct us_store *store, const struct us_digest *name, st
 
 /* What was written in this run is watched from now on. */
 static bool all_stand(struct us_run *run) {
+    run->watch.fixed = false;
     struct us_watch *before = us_watch_set(&run->watch);
     bool fine = !run->graph->has_roots && !run->summary.failed && !run->summary.cancelled &&
                 !run->summary.skipped && !run->summary.status;
