@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "runtime/base/mem.h"
 
@@ -12,10 +13,29 @@ struct us_arena_block {
     _Alignas(16) unsigned char bytes[];
 };
 
-enum { BLOCK_SIZE = 64 * 1024 };
+enum { BLOCK_SIZE = 64 * 1024, HUGE_PAGE = 2 << 20 };
 
 void us_arena_finish(struct us_arena *arena) {
     us_arena_rewind(arena, (struct us_arena_mark){0});
+}
+
+static void add_block(struct us_arena *arena, struct us_arena_block *block, size_t size) {
+    block->next = arena->head;
+    block->size = size;
+    block->used = 0;
+    arena->head = block;
+}
+
+void us_arena_reserve(struct us_arena *arena, size_t size) {
+    if (size < HUGE_PAGE / 2) {
+        return;
+    }
+    const size_t whole = (sizeof(struct us_arena_block) + size + HUGE_PAGE - 1) / HUGE_PAGE;
+    struct us_arena_block *block = us_try_alloc_aligned(HUGE_PAGE, whole * HUGE_PAGE);
+    if (block) {
+        (void)madvise(block, whole * HUGE_PAGE, MADV_HUGEPAGE);
+        add_block(arena, block, whole * HUGE_PAGE - sizeof *block);
+    }
 }
 
 void *us_arena_alloc(struct us_arena *arena, size_t size) {
@@ -24,10 +44,7 @@ void *us_arena_alloc(struct us_arena *arena, size_t size) {
     if (!block || block->size - block->used < rounded) {
         size_t wanted = rounded > BLOCK_SIZE ? rounded : BLOCK_SIZE;
         block = us_malloc(sizeof *block + wanted);
-        block->next = arena->head;
-        block->size = wanted;
-        block->used = 0;
-        arena->head = block;
+        add_block(arena, block, wanted);
     }
     void *memory = block->bytes + block->used;
     block->used += rounded;

@@ -40,12 +40,16 @@ void us_free(void *block) {
     free(block);
 }
 
-void *us_try_alloc_pixels(size_t size) {
-    if (size > SIZE_MAX - 63) {
+void *us_try_alloc_aligned(size_t alignment, size_t size) {
+    if (size > SIZE_MAX - alignment) {
         return NULL;
     }
-    size_t rounded = (size + 63) & ~(size_t)63;
-    return aligned_alloc(64, rounded ? rounded : 64);
+    size_t rounded = (size + alignment - 1) & ~(alignment - 1);
+    return aligned_alloc(alignment, rounded ? rounded : alignment);
+}
+
+void *us_try_alloc_pixels(size_t size) {
+    return us_try_alloc_aligned(64, size);
 }
 
 void us_grow(void *items_address, size_t *capacity, size_t count, size_t size) {

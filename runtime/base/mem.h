@@ -17,6 +17,9 @@ void us_free(void *block);
 /* 64-byte aligned, not zeroed; NULL when there is no memory. Freed with us_free. */
 void *us_try_alloc_pixels(size_t size) __attribute__((malloc));
 
+/* The same with another alignment, a power of two. */
+void *us_try_alloc_aligned(size_t alignment, size_t size) __attribute__((malloc));
+
 /* Grows `*items` so that index `count` exists: doubles the capacity. `size` is one item's. */
 void us_grow(void *items_address, size_t *capacity, size_t count, size_t size);
 
