@@ -130,10 +130,11 @@ struct us_error *store_record(struct us_run *run, const struct task *task,
         us_str_append_bytes(&out, fields->data + shared, fields->length - shared);
     }
     struct us_record_note note = note_of(run, task, record);
-    /* The record under the action key, which the lease is for, has decided who was first. Below a
-     * training, though, the next task takes its witnesses from this one. */
-    note.later = fields && !run->nodes[task->node].volatile_above;
+    /* The record under the action key, which the lease is for, decides who was first; where there
+     * is no lease nothing is decided. Below a training, though, the next task takes its witnesses
+     * from this one. */
     note.relaxed = fields || !task_is_leased(run, task);
+    note.later = note.relaxed && !run->nodes[task->node].volatile_above;
     struct us_error *error =
         run->store->ops->put_record(run->store, key, &note, out.data, out.length, won);
     us_str_finish(&out);
