@@ -176,7 +176,9 @@ static bool reads_moved(struct us_run *run, uint32_t index, const bool *moved) {
 
 static struct us_error *key_again(struct us_run *run, struct task *task, struct us_str *fields) {
     const struct us_digest then = task->plan_key;
+    struct node_tasks *tasks = &run->nodes[task->node];
     make_prefix(run, task->node);
+    tasks->prefix_asked = tasks->prefix_known = true; /* of the record under the old key */
     us_str_clear(fields);
     US_TRY(plan_fields(run, task, fields));
     task->plan_key = key_of("understudy plan 1", fields);
@@ -193,7 +195,7 @@ static struct us_error *key_node(struct us_run *run, uint32_t index, const bool 
         if (!task->needed) {
             continue;
         }
-        bool again = touched[tasks->first + k];
+        bool again = task->reread = touched[tasks->first + k];
         if (below && !again) {
             each_input(run, task, has_moved, &again);
         }
@@ -225,6 +227,13 @@ struct us_error *base_keys(struct us_run *run, bool *done) {
     us_free(touched);
     us_free(moved);
     return error;
+}
+
+bool base_key(const struct us_run *run, const struct task *task, struct us_digest *key) {
+    if (run->base) {
+        *key = digest_at(run->base->keys, (size_t)(task - run->tasks));
+    }
+    return run->base != NULL;
 }
 
 bool base_knows(const struct us_run *run, size_t item, struct us_digest *state) {

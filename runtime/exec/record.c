@@ -67,7 +67,7 @@ struct us_error *load_record(struct us_run *run, const struct us_digest *key, si
 /* The fields' beginning is an object of its own, put once a node and run, before any record. */
 static struct us_error *put_prefix(struct us_run *run, const struct task *task) {
     struct node_tasks *tasks = &run->nodes[task->node];
-    if (!tasks->prefix.length ||
+    if (!tasks->prefix.length || tasks->prefix_known ||
         atomic_load_explicit(&tasks->prefix_stored, memory_order_relaxed)) {
         return NULL;
     }

@@ -79,7 +79,6 @@ void us_run_destroy(struct us_run *run) {
         }
         us_str_finish(&run->nodes[i].prefix);
     }
-    us_free(run->tasks);
     schedule_finish(run);
     us_free(run->memory_uses);
     us_error_free(run->refusal);
