@@ -158,8 +158,10 @@ static void find_paths(struct us_run *run) {
     }
     const float least = (float)(work / run->slots / 16);
     for (size_t i = 0; i < run->plan_count; i++) {
-        struct task_side *side = &run->sides[run->plan[i]];
-        side->path = side->path > least ? side->path : 0;
+        if (run->tasks[run->plan[i]].run) {
+            struct task_side *side = &run->sides[run->plan[i]];
+            side->path = side->path > least ? side->path : 0;
+        }
     }
     us_free(usual);
 }
