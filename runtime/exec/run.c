@@ -77,7 +77,9 @@ void us_run_destroy(struct us_run *run) {
         if (run->nodes[i].owns_frames) {
             us_frames_finish(&run->nodes[i].frames);
         }
-        us_str_finish(&run->nodes[i].prefix);
+        if (run->nodes[i].prefix) {
+            us_str_finish(&run->nodes[i].prefix->fields);
+        }
     }
     schedule_finish(run);
     us_free(run->memory_uses);

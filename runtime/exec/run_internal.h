@@ -43,16 +43,20 @@ struct task {
 
 struct history_chunk;
 
+/* The fields that all tasks of a node begin with. */
+struct node_prefix {
+    struct us_str fields;
+    struct us_digest digest;
+    _Atomic bool stored;
+    bool asked, known; /* was_made_somewhere */
+};
+
 struct node_tasks {
     uint32_t first, count, needed;
     struct us_frames frames; /* of a per-frame node; those with the same frames share the items */
     bool owns_frames;
-    struct us_str
-        prefix; /* the fields that all its tasks begin with; empty: not the same for all */
-    struct us_digest prefix_digest;
-    _Atomic bool prefix_stored;
-    bool prefix_asked, prefix_known; /* was_made_somewhere */
-    uint32_t *consumers;             /* nodes that read it, ascending, each once */
+    struct node_prefix *prefix; /* NULL: not the same for all its tasks, or not made */
+    uint32_t *consumers;        /* nodes that read it, ascending, each once */
     uint32_t consumer_count;
     struct history_chunk *history; /* read so far (history_lock) */
     bool volatile_above;           /* it, or a node above, is volatile */

@@ -233,6 +233,7 @@ static void write_fact(struct us_run *run, const struct us_digest *name, const s
     struct us_str out = {0};
     char fact[64];
     fact_name(name, fact);
+    us_str_reserve(&out, sizeof *head + head->note_size + head->path_count * 64);
     us_str_append_bytes(&out, head, sizeof *head);
     us_str_append_bytes(&out, note, head->note_size);
     for (size_t i = 0; i < head->path_count; i++) {
