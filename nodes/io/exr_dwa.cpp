@@ -153,4 +153,4 @@ void free_file(uint8_t *file) {
 
 } // namespace
 
-extern const struct us_dwa_module us_dwa_module = {US_DWA_NUMBER, read_file, write_file, free_file};
+const struct us_dwa_module us_dwa_module = {US_DWA_NUMBER, read_file, write_file, free_file};

@@ -122,7 +122,7 @@ def beside_ninja(arguments, folder):
     for turn in range(7):
         for runner in runners:
             noop.setdefault(runner.name, []).append(runner.run())
-    for turn in range(5):
+    for turn in range(15):
         for runner in runners:
             runner.edit(nodes // layers // 2 + turn, turn)
             time.sleep(0.05)
