@@ -1,11 +1,11 @@
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "cache/pack.h"
 #include "cache/pack_internal.h"
 #include "cache/record_entry.h"
+#include "cache/record_sort.h"
 #include "runtime/base/mem.h"
 
 enum { FLUSH_AT = 1 << 20 };
@@ -47,12 +47,6 @@ void us_pack_add_drop(struct us_pack_writer *writer, const void *bytes, size_t s
     put(writer, bytes, size);
 }
 
-static int by_key(const void *left, const void *right) {
-    const struct us_row *a = left, *b = right;
-    int order = memcmp(a->key.bytes, b->key.bytes, sizeof a->key.bytes);
-    return order ? order : (a->kind > b->kind) - (a->kind < b->kind);
-}
-
 static void row_bytes(const struct us_row *row, uint8_t bytes[PACK_ROW]) {
     memcpy(bytes, row->key.bytes, sizeof row->key.bytes);
     us_put_le(bytes + 16, (uint64_t)row->when, 8);
@@ -63,16 +57,17 @@ static void row_bytes(const struct us_row *row, uint8_t bytes[PACK_ROW]) {
 }
 
 /* Writes one block of rows and adds its fence to `meta`. */
-static void put_block(struct us_pack_writer *writer, size_t first, struct us_str *meta) {
+static void put_block(struct us_pack_writer *writer, const struct us_sorted_row *sorted,
+                      size_t first, struct us_str *meta) {
     uint8_t rows[PACK_BLOCK * PACK_ROW], fence[PACK_FENCE];
     size_t left = writer->row_count - first, count = left < PACK_BLOCK ? left : PACK_BLOCK;
     for (size_t i = 0; i < count; i++) {
-        row_bytes(&writer->rows[first + i], rows + i * PACK_ROW);
+        row_bytes(sorted[first + i].row, rows + i * PACK_ROW);
     }
     put(writer, rows, count * PACK_ROW);
     struct us_digest sum = us_digest_of(rows, count * PACK_ROW);
-    memcpy(fence, writer->rows[first].key.bytes, sizeof writer->rows[first].key.bytes);
-    us_put_le(fence + 16, writer->rows[first].kind, 8);
+    memcpy(fence, sorted[first].row->key.bytes, sizeof sorted[first].row->key.bytes);
+    us_put_le(fence + 16, sorted[first].row->kind, 8);
     us_put_le(fence + 24, us_half_sum(&sum), 8);
     us_str_append_bytes(meta, fence, sizeof fence);
 }
@@ -108,13 +103,13 @@ void us_pack_end(struct us_pack_writer *writer) {
     uint8_t header[US_ENTRY_HEADER];
     us_entry_table_header(size, header);
     put(writer, header, sizeof header);
-    if (writer->row_count) {
-        qsort(writer->rows, writer->row_count, sizeof *writer->rows, by_key);
-    }
+    struct us_sorted_row *sorted =
+        us_rows_sort(writer->rows, writer->row_count, sizeof *writer->rows);
     struct us_str meta = {0};
     for (size_t first = 0; first < writer->row_count; first += PACK_BLOCK) {
-        put_block(writer, first, &meta);
+        put_block(writer, sorted, first, &meta);
     }
+    us_free(sorted);
     add_trailer(writer, table_at, &meta);
     put(writer, meta.data, meta.length);
     us_str_finish(&meta);

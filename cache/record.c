@@ -44,6 +44,11 @@ bool us_records_locate(struct cache *cache, const struct us_digest *key, enum us
 static bool read_entry(struct us_records *records, const struct us_found *found,
                        struct us_entry *entry, int *failed) {
     size_t size = found->row.size;
+    if (!found->file) {
+        *failed = 0;
+        return us_entry_decode((const uint8_t *)records->later.data + found->row.offset, size,
+                               entry) == US_ENTRY_FINE;
+    }
     if (size > records->entry_capacity) {
         us_free(records->entry);
         records->entry = us_malloc(size);

@@ -118,10 +118,16 @@ static struct us_error *have_log(struct cache *cache, char path[CACHE_PATH]) {
 }
 
 /* What was written is found from now on. */
-static void absorb(struct us_records *records, struct us_record_file *own, struct us_entry *entry) {
-    us_records_absorb(
-        records, own,
-        &(struct us_scanned){.offset = own->read_to, .size = entry->size, .entry = *entry});
+static void absorb(struct us_records *records, struct us_record_file *own,
+                   struct us_waiting *waiting) {
+    struct us_entry *entry = &waiting->entry;
+    if (waiting->in_table) {
+        us_table_place(&records->table, &entry->key, us_half_sum(&entry->sum), own, own->read_to);
+    } else {
+        us_records_absorb(
+            records, own,
+            &(struct us_scanned){.offset = own->read_to, .size = entry->size, .entry = *entry});
+    }
     own->read_to += entry->size;
     records->dirty = true;
 }
@@ -155,7 +161,7 @@ static void encode(struct us_records *records, struct us_entry *entry) {
     entry->size = records->later.length - before;
     us_grow(&records->waiting, &records->waiting_capacity, records->waiting_count,
             sizeof *records->waiting);
-    records->waiting[records->waiting_count++] = *entry;
+    records->waiting[records->waiting_count++] = (struct us_waiting){.entry = *entry};
 }
 
 struct us_error *us_records_append(struct cache *cache, struct us_entry *entry) {
@@ -175,11 +181,20 @@ struct us_error *us_records_append_later(struct cache *cache, struct us_entry *e
     if (cache->records->later.length > MOST) {
         return us_records_append(cache, entry);
     }
-    encode(cache->records, entry);
-    struct us_entry *kept = &cache->records->waiting[cache->records->waiting_count - 1];
-    kept->payload = NULL;
-    kept->payload_size = 0;
-    kept->note = (struct us_record_note){0};
+    struct us_records *records = cache->records;
+    const size_t at = records->later.length;
+    encode(records, entry);
+    struct us_waiting *kept = &records->waiting[records->waiting_count - 1];
+    us_records_absorb(
+        records, NULL,
+        &(struct us_scanned){.offset = at, .size = kept->entry.size, .entry = kept->entry});
+    kept->in_table = true;
+    kept->entry.payload = NULL;
+    kept->entry.payload_size = 0;
+    kept->entry.note = (struct us_record_note){0};
+    if (records->waiting_count == 1) {
+        us_cache_start_keeper(cache);
+    }
     return NULL;
 }
 

@@ -1,14 +1,15 @@
 #include <errno.h>
 #include <fcntl.h>
-#include <stdlib.h>
+#include <stddef.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "cache/record_sort.h"
 #include "cache/records_internal.h"
 #include "runtime/base/mem.h"
 
 struct input_row {
-    struct us_row row;
+    struct us_row row; /* the first: us_rows_sort */
     uint32_t input;
     bool stands;
 };
@@ -17,7 +18,8 @@ struct work {
     struct us_merge *merge;
     struct input_row *rows; /* in the order of the files */
     size_t row_count, row_capacity;
-    struct input_row **sorted;
+    struct us_sorted_row *sorted;
+    uint64_t *ends;          /* of the inputs' entries */
     struct input_row *drops; /* their sum is what they drop */
     size_t drop_count, drop_capacity;
     struct us_record_table dropped;
@@ -58,6 +60,7 @@ static struct us_error *read_input(struct work *work, uint32_t input) {
     if (file->is_pack) {
         scan.end = part->end;
     }
+    work->ends[input] = scan.end;
     struct us_scanned scanned;
     enum us_scan_result result;
     while ((result = us_scan_next(&scan, &scanned)) == US_SCAN_ENTRY || result == US_SCAN_DAMAGE) {
@@ -72,16 +75,6 @@ static struct us_error *read_input(struct work *work, uint32_t input) {
                        : NULL;
 }
 
-static int by_key(const void *left, const void *right) {
-    const struct us_row *a = &(*(struct input_row *const *)left)->row,
-                        *b = &(*(struct input_row *const *)right)->row;
-    int order = memcmp(a->key.bytes, b->key.bytes, sizeof a->key.bytes);
-    if (order || a->kind != b->kind) {
-        return order ? order : (a->kind > b->kind) - (a->kind < b->kind);
-    }
-    return us_row_before(a, b) ? -1 : us_row_before(b, a);
-}
-
 static bool same_name(const struct us_row *a, const struct us_row *b) {
     return a->kind == b->kind && us_digest_equal(&a->key, &b->key);
 }
@@ -89,23 +82,17 @@ static bool same_name(const struct us_row *a, const struct us_row *b) {
 /* Of each key the first that nobody dropped stands. */
 static void choose(struct work *work) {
     struct us_records *records = work->merge->cache->records;
-    work->sorted = us_calloc(work->row_count + 1, sizeof *work->sorted);
-    for (size_t i = 0; i < work->row_count; i++) {
-        work->sorted[i] = &work->rows[i];
-    }
-    if (work->row_count) {
-        qsort(work->sorted, work->row_count, sizeof *work->sorted, by_key);
-    }
+    work->sorted = us_rows_sort(work->rows, work->row_count, sizeof *work->rows);
     const struct us_row *standing = NULL;
     pthread_mutex_lock(&records->lock);
     for (size_t i = 0; i < work->row_count; i++) {
-        const struct us_row *row = &work->sorted[i]->row;
+        const struct us_row *row = work->sorted[i].row;
         if ((standing && same_name(standing, row)) ||
             us_table_dropped(&work->dropped, &row->key, row->sum) ||
             us_table_dropped(&records->table, &row->key, row->sum)) {
             continue;
         }
-        work->sorted[i]->stands = true;
+        work->rows[(const struct input_row *)row - work->rows].stands = true;
         standing = row;
     }
     pthread_mutex_unlock(&records->lock);
@@ -116,34 +103,44 @@ static bool drop_is_done(const struct work *work, const struct us_row *drop) {
     size_t low = 0, high = work->row_count;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
-        if (memcmp(work->sorted[middle]->row.key.bytes, drop->key.bytes, sizeof drop->key.bytes) <
+        if (memcmp(work->sorted[middle].row->key.bytes, drop->key.bytes, sizeof drop->key.bytes) <
             0) {
             low = middle + 1;
         } else {
             high = middle;
         }
     }
-    for (; low < work->row_count && us_digest_equal(&work->sorted[low]->row.key, &drop->key);
+    for (; low < work->row_count && us_digest_equal(&work->sorted[low].row->key, &drop->key);
          low++) {
-        if (work->sorted[low]->row.sum == drop->sum) {
+        if (work->sorted[low].row->sum == drop->sum) {
             return true;
         }
     }
     return false;
 }
 
+/* Rows come in the order of the files, so that most are read with those before; where what is ahead
+ * cannot be read, the row by itself. */
 static const uint8_t *read_row(const struct work *work, const struct input_row *row,
-                               struct us_scan *buffer, struct us_entry *entry) {
-    size_t size = row->row.size;
-    if (size > buffer->capacity) {
-        us_free(buffer->buffer);
-        buffer->buffer = us_malloc(size);
-        buffer->capacity = size;
+                               struct us_scan *ahead, struct us_entry *entry) {
+    const int fd = work->merge->inputs[row->input].file->fd;
+    const uint64_t end = row->row.offset + row->row.size;
+    size_t available;
+    if (ahead->fd != fd || ahead->end < end) {
+        ahead->fd = fd;
+        ahead->end = work->ends[row->input] > end ? work->ends[row->input] : end;
+        ahead->have = 0;
     }
-    int fd = work->merge->inputs[row->input].file->fd;
-    return us_read_at(fd, buffer->buffer, size, row->row.offset) == 0 &&
-                   us_entry_decode(buffer->buffer, size, entry) == US_ENTRY_FINE
-               ? buffer->buffer
+    ahead->failed = 0;
+    const uint8_t *bytes = us_scan_bytes(ahead, row->row.offset, row->row.size, &available);
+    if (ahead->failed) {
+        ahead->failed = us_read_at(fd, ahead->buffer, row->row.size, row->row.offset);
+        ahead->have = 0;
+        available = ahead->failed ? 0 : row->row.size;
+    }
+    return available >= row->row.size &&
+                   us_entry_decode(bytes, row->row.size, entry) == US_ENTRY_FINE
+               ? bytes
                : NULL;
 }
 
@@ -159,7 +156,7 @@ static bool is_kept(struct us_merge *merge, const struct us_entry *entry) {
 
 static void copy_entries(struct work *work, struct us_pack_writer *writer) {
     struct us_merge *merge = work->merge;
-    struct us_scan buffer = {0};
+    struct us_scan buffer = {.fd = -1};
     for (size_t i = 0; i < work->row_count && !writer->failed; i++) {
         const struct input_row *row = &work->rows[i];
         struct us_entry entry;
@@ -233,6 +230,7 @@ static void remove_inputs(const struct cache *cache, const struct us_str *covers
 struct us_error *us_pack_merge(struct us_merge *merge) {
     struct cache *cache = merge->cache;
     struct work work = {.merge = merge};
+    work.ends = us_calloc(merge->count + 1, sizeof *work.ends);
     struct us_str covers = {0};
     struct us_error *error = NULL;
     char name[RECORD_NAME], path[CACHE_PATH], temporary[CACHE_PATH];
@@ -258,6 +256,7 @@ struct us_error *us_pack_merge(struct us_merge *merge) {
     us_table_finish(&work.dropped);
     us_free(work.rows);
     us_free(work.sorted);
+    us_free(work.ends);
     us_free(work.drops);
     return us_error_wrap(error, "cannot pack the records of '%s'", cache->folder);
 }

@@ -25,9 +25,8 @@ int us_read_at(int fd, void *bytes, size_t size, uint64_t offset) {
     return 0;
 }
 
-/* Makes `need` bytes from `offset` be in the buffer, or what there is to the end. */
-static const uint8_t *fill(struct us_scan *scan, uint64_t offset, uint64_t need,
-                           size_t *available) {
+const uint8_t *us_scan_bytes(struct us_scan *scan, uint64_t offset, uint64_t need,
+                             size_t *available) {
     uint64_t left = scan->end - offset;
     need = need < left ? need : left;
     if (offset < scan->start || offset + need > scan->start + scan->have) {
@@ -52,7 +51,7 @@ static const uint8_t *fill(struct us_scan *scan, uint64_t offset, uint64_t need,
 static bool has_header(struct us_scan *scan, uint64_t offset) {
     size_t available;
     struct us_entry entry;
-    const uint8_t *bytes = fill(scan, offset, US_ENTRY_HEADER, &available);
+    const uint8_t *bytes = us_scan_bytes(scan, offset, US_ENTRY_HEADER, &available);
     return available >= US_ENTRY_HEADER &&
            us_entry_decode(bytes, available, &entry) != US_ENTRY_GARBAGE;
 }
@@ -61,7 +60,7 @@ static bool has_header(struct us_scan *scan, uint64_t offset) {
  * there, else up to the next header. `*zeros`: there is nothing but zeros to the end. */
 static uint64_t garbage_size(struct us_scan *scan, bool *zeros) {
     size_t available;
-    const uint8_t *bytes = fill(scan, scan->at, US_ENTRY_HEADER, &available);
+    const uint8_t *bytes = us_scan_bytes(scan, scan->at, US_ENTRY_HEADER, &available);
     uint64_t claimed = available >= US_ENTRY_HEADER ? us_get_le(bytes + 8, 8) : 0;
     uint64_t left = scan->end - scan->at;
     *zeros = false;
@@ -71,7 +70,7 @@ static uint64_t garbage_size(struct us_scan *scan, bool *zeros) {
     }
     *zeros = true;
     for (uint64_t offset = scan->at; offset < scan->end && !scan->failed; offset += 8) {
-        bytes = fill(scan, offset, US_ENTRY_HEADER, &available);
+        bytes = us_scan_bytes(scan, offset, US_ENTRY_HEADER, &available);
         size_t word = available < 8 ? available : 8;
         *zeros = *zeros && us_get_le(bytes, (int)word) == 0;
         if (offset > scan->at && word == 8 && bytes[0] == 'U' && has_header(scan, offset)) {
@@ -102,14 +101,14 @@ enum us_scan_result us_scan_next(struct us_scan *scan, struct us_scanned *found)
     size_t available;
     struct us_entry *entry = &found->entry;
     found->offset = scan->at;
-    found->bytes = fill(scan, scan->at, US_ENTRY_HEADER, &available);
+    found->bytes = us_scan_bytes(scan, scan->at, US_ENTRY_HEADER, &available);
     if (scan->failed) {
         return US_SCAN_END;
     }
     enum us_entry_state state = us_entry_decode(found->bytes, available, entry);
     uint64_t left = scan->end - scan->at;
     if (state == US_ENTRY_CUT && available >= US_ENTRY_HEADER && entry->size <= left) {
-        found->bytes = fill(scan, scan->at, entry->size, &available);
+        found->bytes = us_scan_bytes(scan, scan->at, entry->size, &available);
         if (scan->failed) {
             return US_SCAN_END;
         }

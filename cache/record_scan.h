@@ -28,6 +28,10 @@ struct us_scanned {
 
 enum us_scan_result us_scan_next(struct us_scan *scan, struct us_scanned *found);
 void us_scan_finish(struct us_scan *scan);
+/* What lies at `offset`: at least `need` bytes, or what there is to the end (*available; 0: it
+ * cannot be read, `failed`); valid until the next call. Reads far ahead. */
+const uint8_t *us_scan_bytes(struct us_scan *scan, uint64_t offset, uint64_t need,
+                             size_t *available);
 
 /* Reads `size` bytes at `offset`: 0, errno, or EIO when the file ends before. */
 int us_read_at(int fd, void *bytes, size_t size, uint64_t offset);

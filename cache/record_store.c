@@ -12,7 +12,11 @@ enum { QUARANTINE_MAX = 1 << 20 };
 
 void us_records_open(struct cache *cache) {
     struct us_records *records = us_calloc(1, sizeof *records);
-    pthread_mutex_init(&records->lock, NULL);
+    pthread_mutexattr_t brief; /* mostly held for less than falling asleep takes */
+    pthread_mutexattr_init(&brief);
+    pthread_mutexattr_settype(&brief, PTHREAD_MUTEX_ADAPTIVE_NP);
+    pthread_mutex_init(&records->lock, &brief);
+    pthread_mutexattr_destroy(&brief);
     char path[CACHE_PATH];
     us_cache_room_path(cache, "actions", "", path);
     records->old_layout = access(path, F_OK) == 0;

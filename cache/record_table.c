@@ -4,11 +4,12 @@
 
 #include "runtime/base/mem.h"
 
-enum { EMPTY = 0, START = 64 };
-static const uint32_t gone = UINT32_MAX; /* its slot still leads to those behind it */
+enum { START = 64 };
+static const uint32_t gone = UINT32_MAX; /* a row's kind: it stands no more */
 
 void us_table_finish(struct us_record_table *table) {
     us_free(table->rows);
+    us_free(table->slots);
     us_free(table->drops);
     *table = (struct us_record_table){0};
 }
@@ -23,36 +24,27 @@ bool us_row_before(const struct us_row *a, const struct us_row *b) {
     return a->when != b->when ? a->when < b->when : a->sum < b->sum;
 }
 
-static void insert(struct us_record_table *table, const struct us_found *found) {
-    size_t mask = table->capacity - 1, slot = hash_of(&found->row.key) & mask;
-    while (table->rows[slot].row.kind != EMPTY) {
-        slot = (slot + 1) & mask;
-    }
-    table->rows[slot] = *found;
-    table->count++;
+/* The slot's tag: the half of the hash that does not say where it is. */
+static uint32_t tag_of(size_t hash) {
+    return (uint32_t)(hash >> 32);
 }
 
-/* Makes them anew with room for more; `file` is left out. */
-static void rebuild(struct us_record_table *table, const struct us_record_file *file) {
-    struct us_record_table old = *table;
-    size_t living = 0;
-    for (size_t i = 0; i < old.capacity; i++) {
-        const struct us_found *found = &old.rows[i];
-        living += found->row.kind != EMPTY && found->row.kind != gone && found->file != file;
+static void insert(struct us_record_table *table, uint32_t index) {
+    const size_t hash = hash_of(&table->rows[index].row.key), mask = table->slot_count - 1;
+    size_t at = hash & mask;
+    while (table->slots[at].row) {
+        at = (at + 1) & mask;
     }
-    table->count = 0;
-    table->capacity = START;
-    while (table->capacity < 3 * living) {
-        table->capacity *= 2;
+    table->slots[at] = (struct us_table_slot){.row = index + 1, .tag = tag_of(hash)};
+}
+
+static void make_slots(struct us_record_table *table, size_t count) {
+    us_free(table->slots);
+    table->slot_count = count;
+    table->slots = us_calloc(count, sizeof *table->slots);
+    for (size_t i = 0; i < table->count; i++) {
+        insert(table, (uint32_t)i);
     }
-    table->rows = us_calloc(table->capacity, sizeof *table->rows);
-    for (size_t i = 0; i < old.capacity; i++) {
-        const struct us_found *found = &old.rows[i];
-        if (found->row.kind != EMPTY && found->row.kind != gone && found->file != file) {
-            insert(table, found);
-        }
-    }
-    us_free(old.rows);
 }
 
 void us_table_add(struct us_record_table *table, const struct us_row *row,
@@ -60,33 +52,63 @@ void us_table_add(struct us_record_table *table, const struct us_row *row,
     if (us_table_dropped(table, &row->key, row->sum)) {
         return;
     }
-    if (3 * (table->count + 1) > 2 * table->capacity) {
-        rebuild(table, NULL);
+    if (2 * (table->count + 1) > table->slot_count) {
+        make_slots(table, table->slot_count ? 2 * table->slot_count : START);
     }
-    insert(table, &(struct us_found){.row = *row, .file = file});
+    us_grow(&table->rows, &table->capacity, table->count, sizeof *table->rows);
+    table->rows[table->count] = (struct us_found){.row = *row, .file = file};
+    insert(table, (uint32_t)table->count++);
 }
 
-const struct us_found *us_table_next(const struct us_record_table *table,
-                                     const struct us_digest *key, uint32_t kind, size_t *cursor) {
-    if (!table->capacity) {
-        return NULL;
-    }
-    size_t mask = table->capacity - 1;
-    for (size_t start = hash_of(key); *cursor < table->capacity;) {
-        const struct us_found *found = &table->rows[(start + (*cursor)++) & mask];
-        if (found->row.kind == EMPTY) {
+/* The next row of that key, of any kind, from *cursor on. */
+static struct us_found *next_of_key(const struct us_record_table *table,
+                                    const struct us_digest *key, size_t *cursor) {
+    const size_t hash = hash_of(key), mask = table->slot_count - 1;
+    while (*cursor < table->slot_count) {
+        const struct us_table_slot slot = table->slots[(hash + (*cursor)++) & mask];
+        if (!slot.row) {
             return NULL;
         }
-        if (found->row.kind == kind && us_digest_equal(&found->row.key, key)) {
+        struct us_found *found = &table->rows[slot.row - 1];
+        if (slot.tag == tag_of(hash) && us_digest_equal(&found->row.key, key)) {
             return found;
         }
     }
     return NULL;
 }
 
+const struct us_found *us_table_next(const struct us_record_table *table,
+                                     const struct us_digest *key, uint32_t kind, size_t *cursor) {
+    const struct us_found *found;
+    do {
+        found = next_of_key(table, key, cursor);
+    } while (found && found->row.kind != kind);
+    return found;
+}
+
+void us_table_place(struct us_record_table *table, const struct us_digest *key, uint64_t sum,
+                    struct us_record_file *file, uint64_t offset) {
+    size_t cursor = 0;
+    struct us_found *found;
+    while ((found = next_of_key(table, key, &cursor))) {
+        if (!found->file && found->row.sum == sum) {
+            found->file = file;
+            found->row.offset = offset;
+            return;
+        }
+    }
+}
+
 void us_table_forget(struct us_record_table *table, const struct us_record_file *file) {
-    if (table->capacity) {
-        rebuild(table, file);
+    size_t kept = 0;
+    for (size_t i = 0; i < table->count; i++) {
+        if (table->rows[i].file != file && table->rows[i].row.kind != gone) {
+            table->rows[kept++] = table->rows[i];
+        }
+    }
+    if (kept < table->count) {
+        table->count = kept;
+        make_slots(table, table->slot_count);
     }
 }
 
@@ -119,15 +141,10 @@ static void grow_drops(struct us_record_table *table) {
 }
 
 static void kill_rows(struct us_record_table *table, const struct us_digest *key, uint64_t sum) {
-    size_t mask = table->capacity - 1, slot = hash_of(key);
-    for (size_t i = 0; i < table->capacity; i++, slot++) {
-        struct us_row *row = &table->rows[slot & mask].row;
-        if (row->kind == EMPTY) {
-            return;
-        }
-        if (row->sum == sum && us_digest_equal(&row->key, key)) {
-            row->kind = gone;
-        }
+    size_t cursor = 0;
+    struct us_found *found;
+    while ((found = next_of_key(table, key, &cursor))) {
+        found->row.kind = found->row.sum == sum ? gone : found->row.kind;
     }
 }
 

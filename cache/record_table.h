@@ -19,7 +19,7 @@ struct us_row {
 
 struct us_found {
     struct us_row row;
-    struct us_record_file *file;
+    struct us_record_file *file; /* NULL: it waits to be written */
 };
 
 struct us_drop {
@@ -28,9 +28,15 @@ struct us_drop {
     uint64_t used;
 };
 
+struct us_table_slot {
+    uint32_t row, tag; /* an index + 1, 0: empty; some of the key's bits */
+};
+
 struct us_record_table {
-    struct us_found *rows; /* open addressing; a key may have several */
+    struct us_found *rows; /* in the order they came; a key may have several */
     size_t count, capacity;
+    struct us_table_slot *slots; /* open addressing */
+    size_t slot_count;
     struct us_drop *drops;
     size_t drop_count, drop_capacity;
 };
@@ -46,6 +52,9 @@ bool us_table_dropped(const struct us_record_table *table, const struct us_diges
 /* The next row of that key and kind, from *cursor on, which is 0 at first; NULL when no more. */
 const struct us_found *us_table_next(const struct us_record_table *table,
                                      const struct us_digest *key, uint32_t kind, size_t *cursor);
+/* The entry that waited was written there. */
+void us_table_place(struct us_record_table *table, const struct us_digest *key, uint64_t sum,
+                    struct us_record_file *file, uint64_t offset);
 /* Forgets the rows of a file. */
 void us_table_forget(struct us_record_table *table, const struct us_record_file *file);
 

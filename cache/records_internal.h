@@ -31,6 +31,11 @@ struct us_record_file {
     struct us_pack pack;
 };
 
+struct us_waiting {
+    struct us_entry entry; /* once it is in the table, without payload and note */
+    bool in_table;
+};
+
 struct us_records {
     pthread_mutex_t lock;
     struct us_record_file **files;
@@ -44,8 +49,9 @@ struct us_records {
     int64_t refreshed_at;           /* ns of the monotonic clock */
     _Atomic uint64_t asked;         /* raised by who must not believe a miss that is older */
     uint64_t answered;
-    struct us_str later;      /* entries that wait for the next write; nobody finds them before */
-    struct us_entry *waiting; /* what they are, without payload and note */
+    struct us_str later; /* entries that wait for the next write; only this store finds them before:
+                            rows of the table without a file lie here */
+    struct us_waiting *waiting; /* what they are */
     size_t waiting_count, waiting_capacity;
     int64_t own_seen; /* when our log was last seen under its name; ns of the monotonic clock */
     uint8_t *entry;   /* the one read last */
@@ -86,7 +92,8 @@ void us_records_let_go(struct us_record_file *file);
 /* Appends to this store's log, which it makes when there is none, and takes the entry into the
  * table. `entry`'s time is set. */
 struct us_error *us_records_append(struct cache *cache, struct us_entry *entry) US_NODISCARD;
-/* The same, but it is written, and found, with what is appended next, or in a few seconds. */
+/* The same, but it is written, and found by others, with what is appended next, or in a few
+ * seconds. */
 struct us_error *us_records_append_later(struct cache *cache, struct us_entry *entry) US_NODISCARD;
 /* Writes an end to our log and leaves it. */
 void us_records_seal(struct cache *cache);

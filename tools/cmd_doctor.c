@@ -10,6 +10,7 @@
 
 #include "cache/cache.h"
 #include "nodes/face/weights.h"
+#include "nodes/io/exr_dwa.h"
 #include "nodes/registry.h"
 #include "runtime/api/task.h"
 #include "runtime/base/mem.h"
@@ -53,6 +54,15 @@ static int show_library(struct dl_phdr_info *info, size_t size, void *context) {
         }
     }
     return 0;
+}
+
+/* Those that are opened when they are needed are, by now. */
+static void check_libraries(void) {
+    char problem[512];
+    if (us_dwa_open(problem, sizeof problem) != 0) {
+        finding(false, problem);
+    }
+    dl_iterate_phdr(show_library, NULL);
 }
 
 static void check_machine(void) {
@@ -193,9 +203,9 @@ static struct us_error *check_run(void) {
 int us_command_doctor(const struct us_arguments *arguments) {
     us_find_models(arguments);
     printf("ok   understudy " UNDERSTUDY_VERSION ", %zu node types\n", us_nodes.count);
-    dl_iterate_phdr(show_library, NULL);
     check_machine();
     bad += us_doctor_ops(arguments->verbose);
+    check_libraries();
     check_weights();
     struct us_error *error = check_cache(arguments);
     if (error) {

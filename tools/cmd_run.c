@@ -111,6 +111,7 @@ static struct us_error *execute(struct us_session *session, const struct us_argu
     options.device_count = devices.count;
     options.event = on_event;
     options.context = watch;
+    options.cached_in_sum = !arguments->json && !arguments->trace;
     struct us_run *run;
     struct us_digest name;
     options.standing = name_of(session, arguments, &name) ? &name : NULL;
@@ -236,35 +237,41 @@ static bool uses_threads(const struct us_graph *graph) {
 }
 
 /* True: nothing was to do, and that was said. Ranks that a launcher started go the long way: the
- * others wait to hear from the first one. */
-static bool nothing_to_do(const struct us_arguments *arguments) {
-    struct us_session session = {0};
+ * others wait to hear from the first one. Begins the session, unless that fails. */
+static bool nothing_to_do(const struct us_arguments *arguments, struct us_session *session) {
     const char *devices = arguments->devices; /* named ones must be there, whether needed or not */
     const bool any = !devices || strcmp(devices, "auto") == 0 || strcmp(devices, "cpu") == 0;
     bool done = false;
     if (any && !arguments->trace) {
-        struct us_error *error = us_session_begin(arguments, &session);
-        done = !error && stands(&session, arguments);
-        us_session_finish(&session);
+        struct us_error *error = us_session_begin(arguments, session);
+        done = !error && stands(session, arguments);
         us_error_free(error); /* told again on the long way */
     }
     return done;
 }
 
+static struct us_error *open_or_load(const struct us_arguments *arguments,
+                                     struct us_session *session) {
+    return session->store ? us_session_load(arguments, session)
+                          : us_session_open(arguments, session);
+}
+
 int us_command_run(const struct us_arguments *arguments) {
+    struct us_session session = {0};
     if (has_several_ranks()) {
         calm_openmp();
-    } else if (nothing_to_do(arguments)) {
+    } else if (nothing_to_do(arguments, &session)) {
+        us_session_finish(&session);
         return 0;
     }
     bool serves;
     struct us_error *error = us_team_join(&serves);
     if (!error && serves) {
+        us_session_finish(&session);
         return serve(arguments);
     }
     catch_signals();
-    struct us_session session = {0};
-    error = error ? error : us_session_open(arguments, &session);
+    error = error ? error : open_or_load(arguments, &session);
     if (!error && !is_calm() && uses_threads(session.graph)) {
         us_session_finish(&session);
         calm_openmp();

@@ -12,45 +12,59 @@ static const double between_looks = 0.5;
 /* Of a duration that is measured now, beside one that is remembered. */
 static const double weight_of_memory = 2;
 
-static void add_links(const struct us_graph *graph, struct us_eta_node *node) {
+struct us_eta_node *us_eta_find(const struct us_eta *eta, const struct us_node *node) {
+    const uint32_t place = eta->places[node - eta->graph->nodes];
+    return place ? &eta->nodes[place - 1] : NULL;
+}
+
+/* What is above and runs, too; and whether it reads what this run finds in the cache. */
+static void add_links(const struct us_eta *eta, struct us_eta_node *node) {
+    const struct us_graph *graph = eta->graph;
     const struct us_port *ports = node->node->type->inputs;
     for (int p = 0; p < us_port_count(ports); p++) {
         const struct us_node_input *input = &node->node->inputs[p];
         node->above =
             us_realloc(node->above, (node->above_count + input->count + 1) * sizeof *node->above);
         for (size_t k = 0; k < input->count; k++) {
-            const uint32_t above = input->links[k].node;
-            const bool frames = node->node->type->per_frame && graph->nodes[above].type->per_frame;
-            node->above[node->above_count++] = (struct us_estimate_link){
-                .node = above, .whole = !frames || ports[p].reach == US_ALL_FRAMES};
+            const struct us_node *named = &graph->nodes[input->links[k].node];
+            const struct us_eta_node *above = us_eta_find(eta, named);
+            const bool frames = node->node->type->per_frame && named->type->per_frame;
+            node->cold |= !above || above->run < above->total;
+            if (above) {
+                node->above[node->above_count++] =
+                    (struct us_estimate_link){.node = (uint32_t)(above - eta->nodes),
+                                              .whole = !frames || ports[p].reach == US_ALL_FRAMES};
+            }
         }
     }
 }
 
-/* Whether it reads what this run finds in the cache. */
-static bool reads_cache(const struct us_eta *eta, const struct us_eta_node *node) {
-    for (size_t k = 0; k < node->above_count; k++) {
-        const struct us_eta_node *above = &eta->nodes[node->above[k].node];
-        if (above->run < above->total || !above->total) {
-            return true;
-        }
+/* The node of a task that runs; tasks come node by node. */
+static struct us_eta_node *find_or_add(struct us_eta *eta, size_t *capacity,
+                                       const struct us_plan_entry *entry) {
+    uint32_t *place = &eta->places[entry->node - eta->graph->nodes];
+    if (!*place) {
+        us_grow(&eta->nodes, capacity, eta->count, sizeof *eta->nodes);
+        struct us_eta_node *node = &eta->nodes[eta->count++];
+        *node = (struct us_eta_node){
+            .node = entry->node, .why = entry->why, .seconds = -1, .first = -1};
+        node->extent = us_eta_extent(entry->node, entry->why, &node->further);
+        *place = (uint32_t)eta->count;
     }
-    return false;
+    return &eta->nodes[*place - 1];
 }
 
 static void read_plan(struct us_eta *eta, struct us_run *run) {
     const size_t count = us_run_plan_count(run);
+    size_t capacity = 0;
     for (size_t i = 0; i < count; i++) {
         const struct us_plan_entry entry = us_run_plan_brief(run, i);
-        struct us_eta_node *node = &eta->nodes[entry.node - eta->graph->nodes];
-        node->total++;
+        eta->totals[entry.node - eta->graph->nodes]++;
         if (!entry.run) {
             continue;
         }
-        if (node->run++ == 0) {
-            node->why = entry.why;
-            node->extent = us_eta_extent(entry.node, entry.why, &node->further);
-        }
+        struct us_eta_node *node = find_or_add(eta, &capacity, &entry);
+        node->run++;
         node->maybe += entry.maybe;
         node->own += entry.seconds > 0 ? entry.seconds : 0;
         node->known += entry.seconds > 0;
@@ -58,6 +72,9 @@ static void read_plan(struct us_eta *eta, struct us_run *run) {
         eta->plan.maybe += entry.maybe;
     }
     eta->plan.cached = count - eta->plan.run;
+    for (size_t i = 0; i < eta->count; i++) {
+        eta->nodes[i].total = eta->totals[eta->nodes[i].node - eta->graph->nodes];
+    }
 }
 
 static void read_needs(struct us_eta *eta, struct us_eta_node *node) {
@@ -94,7 +111,7 @@ static double left_of(const struct us_eta_node *node, double begun, double now) 
 }
 
 static struct us_estimate look(const struct us_eta *eta, double now) {
-    const size_t count = eta->graph->node_count;
+    const size_t count = eta->count;
     struct us_estimate_node *nodes = us_calloc(count + 1, sizeof *nodes);
     struct us_estimate_running *running = us_calloc(eta->running_count + 1, sizeof *running);
     for (size_t i = 0; i < count; i++) {
@@ -130,22 +147,18 @@ struct us_eta *us_eta_create(const struct us_graph *graph, struct us_store *stor
     const long cpus = sysconf(_SC_NPROCESSORS_ONLN);
     eta->graph = graph;
     eta->store = store;
-    eta->nodes = us_calloc(graph->node_count + 1, sizeof *eta->nodes);
+    eta->totals = us_calloc(graph->node_count + 1, sizeof *eta->totals);
+    eta->places = us_calloc(graph->node_count + 1, sizeof *eta->places);
     eta->plan.slots = options->threads > 0 ? options->threads : cpus > 0 ? (int)cpus : 1;
     eta->plan.devices = (int)options->device_count;
-    for (size_t i = 0; i < graph->node_count; i++) {
-        eta->nodes[i].node = &graph->nodes[i];
-        eta->nodes[i].seconds = eta->nodes[i].first = -1;
-    }
     read_plan(eta, run);
     if (!eta->plan.run) {
         return eta;
     }
     eta->identity = us_graph_identity(graph->path);
-    for (size_t i = 0; i < graph->node_count; i++) {
-        add_links(graph, &eta->nodes[i]);
+    for (size_t i = 0; i < eta->count; i++) {
+        add_links(eta, &eta->nodes[i]);
         read_needs(eta, &eta->nodes[i]);
-        eta->nodes[i].cold = reads_cache(eta, &eta->nodes[i]);
     }
     us_eta_recall(eta);
     eta->plan.estimate = look(eta, 0);
@@ -154,14 +167,20 @@ struct us_eta *us_eta_create(const struct us_graph *graph, struct us_store *stor
 
 void us_eta_destroy(struct us_eta *eta) {
     if (eta) {
-        for (size_t i = 0; i < eta->graph->node_count; i++) {
+        for (size_t i = 0; i < eta->count; i++) {
             us_free(eta->nodes[i].above);
         }
         us_free(eta->nodes);
+        us_free(eta->totals);
+        us_free(eta->places);
         us_free(eta->running);
         us_free(eta->identity);
         us_free(eta);
     }
+}
+
+const struct us_node *us_eta_node(const struct us_eta *eta, size_t index) {
+    return index < eta->count ? eta->nodes[index].node : NULL;
 }
 
 const struct us_eta_plan *us_eta_plan(const struct us_eta *eta) {
@@ -169,9 +188,13 @@ const struct us_eta_plan *us_eta_plan(const struct us_eta *eta) {
 }
 
 struct us_eta_node_plan us_eta_node_plan(const struct us_eta *eta, const struct us_node *node) {
-    const struct us_eta_node *of = &eta->nodes[node - eta->graph->nodes];
+    const struct us_eta_node *of = us_eta_find(eta, node);
+    const size_t total = eta->totals[node - eta->graph->nodes];
+    if (!of) {
+        return (struct us_eta_node_plan){.total = total, .why = "", .seconds = -1};
+    }
     return (struct us_eta_node_plan){
-        .total = of->total,
+        .total = total,
         .run = of->run,
         .maybe = of->maybe,
         .why = of->why ? of->why : "",
@@ -182,7 +205,7 @@ struct us_eta_node_plan us_eta_node_plan(const struct us_eta *eta, const struct 
 static bool stop_running(struct us_eta *eta, const struct us_event *event) {
     for (size_t i = 0; i < eta->running_count; i++) {
         const struct us_eta_task *task = &eta->running[i];
-        if (&eta->graph->nodes[task->node] == event->node &&
+        if (eta->nodes[task->node].node == event->node &&
             us_frame_compare(task->frame, event->frame) == 0) {
             eta->running[i] = eta->running[--eta->running_count];
             return true;
@@ -203,10 +226,10 @@ static void note_progress(struct us_eta_node *node, double fraction, double now)
 }
 
 void us_eta_event(struct us_eta *eta, const struct us_event *event, double now) {
-    if (!event->node) {
+    struct us_eta_node *node = event->node ? us_eta_find(eta, event->node) : NULL;
+    if (!node) {
         return;
     }
-    struct us_eta_node *node = &eta->nodes[event->node - eta->graph->nodes];
     switch (event->kind) {
     case US_EVENT_START:
         us_grow(&eta->running, &eta->running_capacity, eta->running_count, sizeof *eta->running);

@@ -32,6 +32,8 @@ struct us_eta_node_plan {
     double seconds;
 };
 struct us_eta_node_plan us_eta_node_plan(const struct us_eta *eta, const struct us_node *node);
+/* The nodes of which something runs, in the graph's order; NULL at the end. */
+const struct us_node *us_eta_node(const struct us_eta *eta, size_t index);
 
 /* While it runs: one event at a time. `now` is of one clock that only goes forward. */
 void us_eta_event(struct us_eta *eta, const struct us_event *event, double now);

@@ -86,14 +86,12 @@ void us_eta_recall(struct us_eta *eta) {
     char *name = overhead_name(eta);
     recall(eta, name, &eta->overhead, sizeof eta->overhead);
     us_free(name);
-    for (size_t i = 0; i < eta->graph->node_count; i++) {
+    for (size_t i = 0; i < eta->count; i++) {
         struct us_eta_node *node = &eta->nodes[i];
-        if (node->run) {
-            name = node_name(eta, node->node->name);
-            recall(eta, name, &node->facts, sizeof node->facts);
-            us_free(name);
-            node->seconds = expected(eta, node);
-        }
+        name = node_name(eta, node->node->name);
+        recall(eta, name, &node->facts, sizeof node->facts);
+        us_free(name);
+        node->seconds = expected(eta, node);
     }
 }
 
@@ -129,7 +127,7 @@ static void remember_node(const struct us_eta *eta, const struct us_eta_node *no
 
 /* What the run took beyond its tasks' own seconds, a task. */
 static void remember_overhead(const struct us_eta *eta, const struct us_summary *summary) {
-    const size_t count = eta->graph->node_count;
+    const size_t count = eta->count;
     struct us_estimate_node *nodes = us_calloc(count + 1, sizeof *nodes);
     for (size_t i = 0; i < count; i++) {
         const struct us_eta_node *node = &eta->nodes[i];
@@ -154,7 +152,7 @@ static void remember_overhead(const struct us_eta *eta, const struct us_summary 
 }
 
 void us_eta_learn(const struct us_eta *eta, const struct us_summary *summary) {
-    for (size_t i = 0; i < eta->graph->node_count; i++) {
+    for (size_t i = 0; i < eta->count; i++) {
         if (eta->nodes[i].done) {
             remember_node(eta, &eta->nodes[i]);
         }

@@ -22,7 +22,7 @@ struct us_eta_node {
     struct us_eta_facts facts;
     double seconds; /* of a task, expected; negative: unknown */
     struct us_estimate_link *above;
-    size_t above_count;
+    size_t above_count; /* in `nodes` */
     int threads, devices;
     /* while it runs */
     size_t gone;   /* tasks that have begun or need not any more */
@@ -42,7 +42,10 @@ struct us_eta {
     const struct us_graph *graph;
     struct us_store *store;
     char *identity;
-    struct us_eta_node *nodes;
+    struct us_eta_node *nodes; /* those of which something runs, in the graph's order */
+    size_t count;
+    uint32_t *totals; /* tasks of each node of the graph in the plan */
+    uint32_t *places; /* where in `nodes` each of the graph is, + 1; 0: nothing of it runs */
     struct us_eta_plan plan;
     double overhead;
     struct us_eta_task *running;
@@ -53,6 +56,8 @@ struct us_eta {
 
 /* Fills in facts and seconds of the nodes that run, and the overhead. */
 void us_eta_recall(struct us_eta *eta);
+/* NULL: nothing of it runs. */
+struct us_eta_node *us_eta_find(const struct us_eta *eta, const struct us_node *node);
 /* The value of the parameter that extends a node's work; 0: it has none. `why` tells how much of it
  * is left: "steps 100 → 400" leaves three quarters. */
 double us_eta_extent(const struct us_node *node, const char *why, double *further);

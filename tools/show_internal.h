@@ -6,8 +6,8 @@
 #include "tools/show_progress.h"
 
 struct us_node_view {
-    const struct us_node *node;
-    size_t total, to_run; /* tasks; those that run or may run */
+    const struct us_node *node; /* NULL: nothing of it runs, and nothing was told of it */
+    size_t total, to_run;       /* tasks; those that run or may run */
     size_t done, cached, failed, skipped, running;
     double begun, ended;      /* seconds, monotonic; 0: not yet */
     double fraction;          /* of a node without frames */
@@ -22,6 +22,7 @@ struct us_progress {
     struct us_eta *eta; /* NULL until there is a plan */
     struct us_node_view *nodes;
     size_t done, cached, failed, skipped, running;
+    bool errors_left_out;
     enum { US_SHOW_LINES, US_SHOW_LIVE, US_SHOW_JSON } way;
     /* the live view */
     bool unicode;

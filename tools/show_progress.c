@@ -35,9 +35,6 @@ struct us_progress *us_progress_create(const struct us_graph *graph, bool json) 
     struct us_progress *progress = us_calloc(1, sizeof *progress);
     progress->graph = graph;
     progress->nodes = us_calloc(graph->node_count + 1, sizeof *progress->nodes);
-    for (size_t i = 0; i < graph->node_count; i++) {
-        progress->nodes[i].node = &graph->nodes[i];
-    }
     const char *terminal = getenv("TERM");
     bool live = isatty(STDOUT_FILENO) && terminal && strcmp(terminal, "dumb") != 0;
     progress->way = json ? US_SHOW_JSON : live ? US_SHOW_LIVE : US_SHOW_LINES;
@@ -108,10 +105,11 @@ static void tell_plan(struct us_progress *progress, const struct us_eta_plan *pl
 }
 
 void us_progress_plan(struct us_progress *progress, struct us_eta *eta) {
-    for (size_t i = 0; i < progress->graph->node_count; i++) {
-        const struct us_eta_node_plan plan = us_eta_node_plan(eta, &progress->graph->nodes[i]);
-        progress->nodes[i].total = plan.total;
-        progress->nodes[i].to_run = plan.run;
+    const struct us_node *node;
+    for (size_t i = 0; (node = us_eta_node(eta, i)); i++) {
+        const struct us_eta_node_plan plan = us_eta_node_plan(eta, node);
+        struct us_node_view *view = &progress->nodes[node - progress->graph->nodes];
+        *view = (struct us_node_view){.node = node, .total = plan.total, .to_run = plan.run};
     }
     progress->eta = eta;
     tell_plan(progress, us_eta_plan(eta));
@@ -164,6 +162,11 @@ static struct us_node_view *count_event(struct us_progress *progress,
                                         const struct us_event *event) {
     struct us_node_view *view =
         event->node ? &progress->nodes[event->node - progress->graph->nodes] : NULL;
+    if (view) {
+        view->node = event->node;
+    } else if (event->kind == US_EVENT_CACHED) {
+        progress->cached += event->count;
+    }
     if (!view || event->kind == US_EVENT_WARNING) {
         return view;
     }
@@ -241,8 +244,12 @@ static void show_trouble(struct us_progress *progress, struct us_node_view *view
                       event->label ? ": " : "");
         us_plain_text(event->status, strlen(event->status), &text);
         us_str_append(&text, "\n");
-    } else if (event->kind == US_EVENT_FAILED && view && view->errors_shown++ < ERRORS_SHOWN) {
-        us_error_text(event->error, &text);
+    } else if (event->kind == US_EVENT_FAILED && view) {
+        if (view->errors_shown++ < ERRORS_SHOWN) {
+            us_error_text(event->error, &text);
+        } else {
+            progress->errors_left_out = true;
+        }
     }
     if (text.length) {
         complain(progress, us_str_text(&text));
@@ -347,7 +354,8 @@ void us_progress_close(struct us_progress *progress) {
     if (progress->way == US_SHOW_LIVE) {
         us_live_clear(progress);
     }
-    for (size_t i = 0; i < progress->graph->node_count && progress->way != US_SHOW_JSON; i++) {
+    const size_t count = progress->errors_left_out ? progress->graph->node_count : 0;
+    for (size_t i = 0; i < count && progress->way != US_SHOW_JSON; i++) {
         const struct us_node_view *view = &progress->nodes[i];
         if (view->errors_shown > ERRORS_SHOWN) {
             fprintf(stderr, "%s: %zu more failed\n", view->node->name,

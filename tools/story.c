@@ -15,6 +15,7 @@
 enum { NODES = 24, NAMES = 16, TEXT = 120, WHY = 160, FAILURE = 400 };
 
 struct node_story {
+    bool told; /* something was */
     size_t ran, cached, failed;
     double seconds;
     char *why; /* of the first that ran */
@@ -24,6 +25,8 @@ struct us_story {
     const struct us_graph *graph;
     const struct us_arguments *arguments;
     struct node_story *nodes;
+    uint32_t *told; /* of which nodes something was told */
+    size_t told_count, told_capacity;
     int64_t when;
     double estimate; /* seconds; negative: none */
     char *failed_task, *failure;
@@ -42,10 +45,11 @@ struct us_story *us_story_create(const struct us_graph *graph,
 
 void us_story_destroy(struct us_story *story) {
     if (story) {
-        for (size_t i = 0; i < story->graph->node_count; i++) {
-            us_free(story->nodes[i].why);
+        for (size_t i = 0; i < story->told_count; i++) {
+            us_free(story->nodes[story->told[i]].why);
         }
         us_free(story->nodes);
+        us_free(story->told);
         us_free(story->failed_task);
         us_free(story->failure);
         us_free(story);
@@ -65,11 +69,21 @@ static char *chain_text(const struct us_error *error) {
     return us_str_take(&text);
 }
 
+static struct node_story *story_of(struct us_story *story, const struct us_node *node) {
+    const size_t index = (size_t)(node - story->graph->nodes);
+    if (!story->nodes[index].told) {
+        story->nodes[index].told = true;
+        us_grow(&story->told, &story->told_capacity, story->told_count, sizeof *story->told);
+        story->told[story->told_count++] = (uint32_t)index;
+    }
+    return &story->nodes[index];
+}
+
 void us_story_event(struct us_story *story, const struct us_event *event) {
     if (!event->node) {
         return;
     }
-    struct node_story *node = &story->nodes[event->node - story->graph->nodes];
+    struct node_story *node = story_of(story, event->node);
     if (event->kind == US_EVENT_START && !node->why && event->why) {
         node->why = us_strdup(event->why);
     } else if (event->kind == US_EVENT_DONE) {
@@ -138,9 +152,9 @@ static void add_asked(json_t *object, const struct us_arguments *arguments, size
 static void add_nodes(json_t *object, const struct us_story *story, size_t most) {
     json_t *nodes = json_array(), *failed = json_array();
     size_t left_out = 0;
-    for (size_t i = 0; i < story->graph->node_count; i++) {
-        const struct node_story *of = &story->nodes[i];
-        const char *name = story->graph->nodes[i].name;
+    for (size_t i = 0; i < story->told_count; i++) {
+        const struct node_story *of = &story->nodes[story->told[i]];
+        const char *name = story->graph->nodes[story->told[i]].name;
         if (of->failed && json_array_size(failed) < NAMES && json_array_size(failed) < most) {
             json_array_append_new(failed, json_string(name));
         }
@@ -199,10 +213,20 @@ static bool keep(struct us_store *store, const char *identity, json_t *object) {
     return fits;
 }
 
+static int by_number(const void *a, const void *b) {
+    uint32_t one, other;
+    memcpy(&one, a, sizeof one);
+    memcpy(&other, b, sizeof other);
+    return one < other ? -1 : one > other;
+}
+
 void us_story_keep(struct us_story *story, struct us_store *store, const struct us_summary *summary,
                    int status, const struct us_error *error) {
     if (error && !story->failure) {
         story->failure = chain_text(error);
+    }
+    if (story->told_count) {
+        qsort(story->told, story->told_count, sizeof *story->told, by_number); /* graph's order */
     }
     char *identity = us_graph_identity(story->graph->path);
     bool kept = false;

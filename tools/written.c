@@ -72,7 +72,9 @@ void us_written_list(const struct us_graph *graph, struct us_run *run, struct us
     for (size_t i = 0; i < total; i++) {
         struct us_plan_entry entry = us_run_plan_brief(run, i);
         size_t at = (size_t)(entry.node - graph->nodes);
-        if (entry.state != US_TASK_DONE && entry.state != US_TASK_CACHED) {
+        const struct us_node_type *type = entry.node->type;
+        if (!type->writes || !type->destination ||
+            (entry.state != US_TASK_DONE && entry.state != US_TASK_CACHED)) {
             continue;
         }
         if (counts[at]++ == 0) {
@@ -81,9 +83,7 @@ void us_written_list(const struct us_graph *graph, struct us_run *run, struct us
     }
     for (size_t i = 0; i < graph->node_count; i++) {
         const struct us_node *node = &graph->nodes[i];
-        char *path = counts[i] && node->type->writes && node->type->destination
-                         ? pattern_of(node, first[i])
-                         : NULL;
+        char *path = counts[i] ? pattern_of(node, first[i]) : NULL;
         if (path && !strpbrk(path, "\n")) {
             us_str_printf(out, "%s\t%zu\t%d\t%s\n", node->name, counts[i], node->type->per_frame,
                           path);

@@ -2,9 +2,9 @@
 #ifndef US_KERNELS_NN_DNNL_INTERNAL_H
 #define US_KERNELS_NN_DNNL_INTERNAL_H
 
-#include <oneapi/dnnl/dnnl.h>
 #include <stdbool.h>
 
+#include "kernels/nn/dnnl_library.h"
 #include "kernels/nn/net_internal.h"
 #include "kernels/nn/params_internal.h"
 

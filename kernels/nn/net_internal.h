@@ -10,9 +10,9 @@
 #ifndef US_KERNELS_NN_NET_INTERNAL_H
 #define US_KERNELS_NN_NET_INTERNAL_H
 
-#include <oneapi/dnnl/dnnl.h>
 #include <stdbool.h>
 
+#include "kernels/nn/dnnl_library.h"
 #include "kernels/nn/params_internal.h"
 #include "kernels/nn/plan_internal.h"
 

@@ -1,9 +1,9 @@
 #include "kernels/nn/onnx_linear.h"
 
 #include <omp.h>
-#include <oneapi/dnnl/dnnl.h>
 #include <string.h>
 
+#include "kernels/nn/dnnl_library.h"
 #include "kernels/nn/memory.h"
 #include "kernels/nn/multiply_internal.h"
 

@@ -6,10 +6,10 @@
 #ifndef US_KERNELS_NN_PARAMS_INTERNAL_H
 #define US_KERNELS_NN_PARAMS_INTERNAL_H
 
-#include <oneapi/dnnl/dnnl.h>
 #include <stdbool.h>
 
 #include "kernels/nn/arch.h"
+#include "kernels/nn/dnnl_library.h"
 
 #define NN_WEIGHTS 512
 

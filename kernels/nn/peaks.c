@@ -1,10 +1,10 @@
 #include "kernels/nn/peaks.h"
 
 #include <omp.h>
-#include <oneapi/dnnl/dnnl.h>
 #include <string.h>
 
 #include "kernels/nn/dnnl_internal.h"
+#include "kernels/nn/dnnl_library.h"
 #include "kernels/nn/memory.h"
 #include "kernels/nn/trainer.h"
 

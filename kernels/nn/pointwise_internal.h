@@ -3,8 +3,9 @@
 #ifndef US_KERNELS_NN_POINTWISE_INTERNAL_H
 #define US_KERNELS_NN_POINTWISE_INTERNAL_H
 
-#include <oneapi/dnnl/dnnl.h>
 #include <stddef.h>
+
+#include "kernels/nn/dnnl_library.h"
 
 /* Sizes of a depth-to-space: `channels` (padded) and h x w are those of one quarter. */
 struct nn_shuffle_shape {

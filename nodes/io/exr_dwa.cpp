@@ -1,4 +1,4 @@
-#include "nodes/io/exr_dwa.h"
+#include "nodes/io/exr_dwa_module.h"
 
 #include <ImfChannelList.h>
 #include <ImfFrameBuffer.h>
@@ -113,10 +113,8 @@ template <typename Action> int guarded(char *message, size_t message_size, Actio
     return -1;
 }
 
-} // namespace
-
-int us_dwa_read(const uint8_t *file, size_t size, const struct us_dwa_image *image, char *message,
-                size_t message_size) {
+int read_file(const uint8_t *file, size_t size, const struct us_dwa_image *image, char *message,
+              size_t message_size) {
     return guarded(message, message_size, [&] {
         MemoryReader stream(file, size);
         Imf::InputFile input(stream, 0);
@@ -125,8 +123,8 @@ int us_dwa_read(const uint8_t *file, size_t size, const struct us_dwa_image *ima
     });
 }
 
-int us_dwa_write(const struct us_dwa_image *image, uint8_t **file, size_t *size, char *message,
-                 size_t message_size) {
+int write_file(const struct us_dwa_image *image, uint8_t **file, size_t *size, char *message,
+               size_t message_size) {
     return guarded(message, message_size, [&] {
         std::vector<uint8_t> bytes;
         MemoryWriter stream(bytes);
@@ -149,6 +147,10 @@ int us_dwa_write(const struct us_dwa_image *image, uint8_t **file, size_t *size,
     });
 }
 
-void us_dwa_free(uint8_t *file) {
+void free_file(uint8_t *file) {
     delete[] file;
 }
+
+} // namespace
+
+const struct us_dwa_module us_dwa_module = {US_DWA_NUMBER, read_file, write_file, free_file};

@@ -27,6 +27,10 @@ struct us_dwa_image {
     size_t plane_count;
 };
 
+/* 0 when the library can be opened, else -1 with a message. The others do it when they are called.
+ */
+int us_dwa_open(char *message, size_t message_size);
+
 /* Reads a whole EXR file in memory into the planes. 0, or -1 with a message. */
 int us_dwa_read(const uint8_t *file, size_t size, const struct us_dwa_image *image, char *message,
                 size_t message_size);

@@ -34,11 +34,12 @@ enum us_event_kind {
 
 struct us_event {
     enum us_event_kind kind;
-    const struct us_node *node; /* NULL for warnings of the cache */
+    const struct us_node *node; /* NULL: a warning of the cache, or a sum */
     struct us_frame frame;
     bool per_frame;     /* else `frame` means nothing */
     const char *label;  /* "crop@1001", "model"; "crop" with a count */
-    size_t count;       /* US_EVENT_CACHED: not 0: so many tasks of the node, all it has */
+    size_t count;       /* US_EVENT_CACHED: not 0: so many tasks of the node, all it has; without
+                           a node, all that the nodes have of which nothing runs */
     int worker;         /* the thread it happens on, from 0; -1: none of the workers */
     const char *device; /* "cuda:0", "cpu:1", "cuda:0,cuda:1"; NULL: none granted */
     const char *why, *status;
@@ -74,7 +75,8 @@ struct us_run_options {
     void *context;
     const struct us_digest *standing; /* us_standing_name of it all: what the last run of the same
                                          left makes planning quick; NULL: plan from scratch */
-    double progress_interval;         /* seconds between progress events of a task; 0: 0.1 */
+    bool cached_in_sum; /* nodes of which nothing runs are told of in one event, not one each */
+    double progress_interval; /* seconds between progress events of a task; 0: 0.1 */
 };
 
 struct us_summary {

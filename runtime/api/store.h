@@ -25,7 +25,7 @@ struct us_record_note {
     /* Whoever else writes a record under the key just now says the same: a look at what others
      * wrote a moment ago is saved. */
     bool relaxed;
-    /* And nobody is in a hurry to find it: it may be written with the next one, or in a few
+    /* And no other store is in a hurry to find it: it may be written with the next one, or in a few
      * seconds. */
     bool later;
 };

@@ -9,29 +9,49 @@
 struct us_arena_block {
     struct us_arena_block *next;
     size_t size, used;
+    size_t touched; /* bytes that were handed out before; beyond, a mapped block is zero */
+    struct us_mapping mapping; /* empty: us_malloc'ed */
     _Alignas(16) unsigned char bytes[];
 };
 
-enum { BLOCK_SIZE = 64 * 1024 };
+enum { BLOCK_SIZE = 64 * 1024, LARGE = 1 << 20 };
 
 void us_arena_finish(struct us_arena *arena) {
     us_arena_rewind(arena, (struct us_arena_mark){0});
+}
+
+void us_arena_reserve(struct us_arena *arena, size_t size) {
+    struct us_mapping mapping;
+    struct us_arena_block *block =
+        size < LARGE ? NULL : us_try_map_huge(sizeof *block + size, &mapping);
+    if (block) {
+        block->mapping = mapping;
+        block->size = size;
+        block->next = arena->head;
+        arena->head = block;
+    }
+}
+
+static void add_block(struct us_arena *arena, size_t size) {
+    struct us_arena_block *block = us_malloc(sizeof *block + size);
+    *block = (struct us_arena_block){.next = arena->head, .size = size, .touched = size};
+    arena->head = block;
 }
 
 void *us_arena_alloc(struct us_arena *arena, size_t size) {
     size_t rounded = (size + 15) & ~(size_t)15;
     struct us_arena_block *block = arena->head;
     if (!block || block->size - block->used < rounded) {
-        size_t wanted = rounded > BLOCK_SIZE ? rounded : BLOCK_SIZE;
-        block = us_malloc(sizeof *block + wanted);
-        block->next = arena->head;
-        block->size = wanted;
-        block->used = 0;
-        arena->head = block;
+        add_block(arena, rounded > BLOCK_SIZE ? rounded : BLOCK_SIZE);
+        block = arena->head;
     }
-    void *memory = block->bytes + block->used;
+    unsigned char *memory = block->bytes + block->used;
+    if (block->used < block->touched) {
+        const size_t dirty = block->touched - block->used;
+        memset(memory, 0, dirty < rounded ? dirty : rounded);
+    }
     block->used += rounded;
-    memset(memory, 0, rounded);
+    block->touched = block->used > block->touched ? block->used : block->touched;
     return memory;
 }
 
@@ -68,9 +88,14 @@ struct us_arena_mark us_arena_mark(const struct us_arena *arena) {
 
 void us_arena_rewind(struct us_arena *arena, struct us_arena_mark mark) {
     while (arena->head != mark.head) {
-        struct us_arena_block *next = arena->head->next;
-        us_free(arena->head);
-        arena->head = next;
+        struct us_arena_block *block = arena->head;
+        const struct us_mapping mapping = block->mapping;
+        arena->head = block->next;
+        if (mapping.size) {
+            us_unmap(&mapping);
+        } else {
+            us_free(block);
+        }
     }
     if (arena->head) {
         arena->head->used = mark.used;

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 static void *need(void *block, size_t size) {
     if (!block) {
@@ -46,6 +47,28 @@ void *us_try_alloc_pixels(size_t size) {
     }
     size_t rounded = (size + 63) & ~(size_t)63;
     return aligned_alloc(64, rounded ? rounded : 64);
+}
+
+void *us_try_map_huge(size_t size, struct us_mapping *mapping) {
+    const size_t page = (size_t)2 << 20, whole = (size + page - 1) & ~(page - 1);
+    *mapping = (struct us_mapping){0};
+    if (size > SIZE_MAX / 2) {
+        return NULL;
+    }
+    void *at = mmap(NULL, whole + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (at == MAP_FAILED) {
+        return NULL;
+    }
+    *mapping = (struct us_mapping){at, whole + page};
+    char *aligned = (char *)at + (page - (uintptr_t)at % page) % page;
+    (void)madvise(aligned, whole, MADV_HUGEPAGE);
+    return aligned;
+}
+
+void us_unmap(const struct us_mapping *mapping) {
+    if (mapping->size) {
+        (void)munmap(mapping->at, mapping->size);
+    }
 }
 
 void us_grow(void *items_address, size_t *capacity, size_t count, size_t size) {

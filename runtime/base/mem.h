@@ -17,6 +17,15 @@ void us_free(void *block);
 /* 64-byte aligned, not zeroed; NULL when there is no memory. Freed with us_free. */
 void *us_try_alloc_pixels(size_t size) __attribute__((malloc));
 
+struct us_mapping {
+    void *at;
+    size_t size; /* 0: none */
+};
+/* Zeroed memory of the system's own, on huge pages where it has them, which is touched the first
+ * time at a fraction of the cost; NULL when there is none. Given back by us_unmap. */
+void *us_try_map_huge(size_t size, struct us_mapping *mapping);
+void us_unmap(const struct us_mapping *mapping);
+
 /* Grows `*items` so that index `count` exists: doubles the capacity. `size` is one item's. */
 void us_grow(void *items_address, size_t *capacity, size_t count, size_t size);
 

@@ -18,6 +18,11 @@ void us_str_clear(struct us_str *str) {
     }
 }
 
+static void grow(struct us_str *str, size_t capacity) {
+    str->data = us_realloc(str->data, capacity);
+    str->capacity = capacity;
+}
+
 static void reserve(struct us_str *str, size_t extra) {
     size_t wanted = str->length + extra + 1;
     if (wanted <= str->capacity) {
@@ -27,8 +32,13 @@ static void reserve(struct us_str *str, size_t extra) {
     while (capacity < wanted) {
         capacity *= 2;
     }
-    str->data = us_realloc(str->data, capacity);
-    str->capacity = capacity;
+    grow(str, capacity);
+}
+
+void us_str_reserve(struct us_str *str, size_t extra) {
+    if (str->length + extra + 1 > str->capacity) {
+        grow(str, str->length + extra + 1);
+    }
 }
 
 void us_str_append_bytes(struct us_str *str, const void *bytes, size_t length) {

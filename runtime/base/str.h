@@ -12,6 +12,8 @@ struct us_str {
 
 void us_str_finish(struct us_str *str);
 void us_str_clear(struct us_str *str);
+/* So many bytes are about to come. */
+void us_str_reserve(struct us_str *str, size_t extra);
 void us_str_append(struct us_str *str, const char *text);
 void us_str_append_bytes(struct us_str *str, const void *bytes, size_t length);
 void us_str_printf(struct us_str *str, const char *format, ...)

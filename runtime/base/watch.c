@@ -48,7 +48,7 @@ static struct us_watched *find(struct us_watch *watch, const char *path) {
 }
 
 void us_watch_note(const char *path) {
-    if (!current) {
+    if (!current || current->fixed) {
         return;
     }
     struct us_watched *item = find(current, path);
@@ -64,7 +64,7 @@ size_t us_watch_find(const struct us_watch *watch, const char *path) {
 }
 
 void us_watch_note_content(const char *path, const struct us_digest *digest) {
-    if (current) {
+    if (current && !current->fixed) {
         find(current, path)->digest = *digest;
     }
 }
@@ -92,7 +92,7 @@ const char *us_watch_answer(const char *question) {
 
 void us_watch_keep_answer(const char *question, const char *answer) {
     enum { MOST = 64 };
-    if (!current || current->answer_count == MOST) {
+    if (!current || current->fixed || current->answer_count == MOST) {
         return;
     }
     us_grow(&current->answers, &current->answer_capacity, current->answer_count,

@@ -32,6 +32,7 @@ struct us_watch {
     size_t count, capacity;
     uint32_t *slots; /* open addressing: 1 + an index */
     size_t slot_count;
+    bool fixed; /* only asked from now on, by any number of threads: notes are not taken */
 };
 
 /* From now on notes of this thread go to `watch`; NULL: nowhere. Returns what it was. */

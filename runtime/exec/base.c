@@ -15,7 +15,7 @@ struct head {
     struct us_digest generation, layout;
     uint64_t path_count, task_count, ref_count;
 };
-static const char magic[8] = "usplan01";
+static const char magic[8] = "usplan02";
 enum { MOST_TASKS = 250000 };
 
 struct base {
@@ -40,14 +40,19 @@ static struct source_ref ref_at(const struct base *base, size_t index) {
 
 /* How many tasks each node has, and how many of them are needed. */
 static struct us_digest layout_of(const struct us_run *run) {
-    const size_t count = run->graph->node_count;
-    uint32_t *numbers = us_calloc(2 * count + 1, sizeof *numbers);
-    for (size_t i = 0; i < count; i++) {
-        numbers[2 * i] = run->nodes[i].count;
-        numbers[2 * i + 1] = run->nodes[i].needed;
+    enum { AT_ONCE = 256 };
+    struct us_hasher hasher = {0};
+    uint32_t numbers[AT_ONCE][2];
+    for (size_t i = 0; i < run->graph->node_count;) {
+        size_t count = 0;
+        for (; count < AT_ONCE && i < run->graph->node_count; i++, count++) {
+            numbers[count][0] = run->nodes[i].count;
+            numbers[count][1] = run->nodes[i].needed;
+        }
+        us_hasher_bytes(&hasher, numbers, count * sizeof *numbers);
     }
-    const struct us_digest layout = us_digest_of(numbers, 2 * count * sizeof *numbers);
-    us_free(numbers);
+    const struct us_digest layout = us_hasher_finish(&hasher);
+    us_hasher_reset(&hasher);
     return layout;
 }
 
@@ -177,6 +182,10 @@ static bool reads_moved(struct us_run *run, uint32_t index, const bool *moved) {
 static struct us_error *key_again(struct us_run *run, struct task *task, struct us_str *fields) {
     const struct us_digest then = task->plan_key;
     make_prefix(run, task->node);
+    struct node_prefix *prefix = run->nodes[task->node].prefix;
+    if (prefix) {
+        prefix->asked = prefix->known = true; /* of the record under the old key */
+    }
     us_str_clear(fields);
     US_TRY(plan_fields(run, task, fields));
     task->plan_key = key_of("understudy plan 1", fields);
@@ -193,7 +202,7 @@ static struct us_error *key_node(struct us_run *run, uint32_t index, const bool 
         if (!task->needed) {
             continue;
         }
-        bool again = touched[tasks->first + k];
+        bool again = task->reread = touched[tasks->first + k];
         if (below && !again) {
             each_input(run, task, has_moved, &again);
         }
@@ -227,6 +236,13 @@ struct us_error *base_keys(struct us_run *run, bool *done) {
     return error;
 }
 
+bool base_key(const struct us_run *run, const struct task *task, struct us_digest *key) {
+    if (run->base) {
+        *key = digest_at(run->base->keys, (size_t)(task - run->tasks));
+    }
+    return run->base != NULL;
+}
+
 bool base_knows(const struct us_run *run, size_t item, struct us_digest *state) {
     if (!run->base || item >= run->base->head.path_count || run->base->changed[item]) {
         return false;
@@ -248,6 +264,9 @@ void base_write(struct us_run *run, const struct us_digest *name, const struct u
     }
     struct us_str out = {0};
     memcpy(head.magic, magic, sizeof magic);
+    us_str_reserve(&out, sizeof head + watch->count * (2 * sizeof *states + 64) +
+                             run->task_count * sizeof(struct us_digest) +
+                             run->ref_count * sizeof *run->refs);
     us_str_append_bytes(&out, &head, sizeof head);
     us_str_append_bytes(&out, states, watch->count * sizeof *states);
     for (size_t i = 0; i < watch->count; i++) {

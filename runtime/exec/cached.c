@@ -13,14 +13,17 @@ static struct us_error *settle(struct us_run *run, struct task *task) {
     return NULL;
 }
 
-/* Settles a node's tasks from plan[*at] on, and moves on; `first` of `count` is one of them. */
+/* Settles a node's tasks from plan[*at] on, and moves on; `first` of `count` is one of them.
+ * *partly: others of the node run. */
 static struct us_error *settle_node(struct us_run *run, size_t *at, const struct task **first,
-                                    size_t *count) {
+                                    size_t *count, bool *partly) {
     const uint32_t node = run->tasks[run->plan[*at]].node;
     *count = 0;
+    *partly = false;
     for (; *at < run->plan_count && run->tasks[run->plan[*at]].node == node; ++*at) {
         struct task *task = &run->tasks[run->plan[*at]];
         if (task->run) {
+            *partly = true;
             continue;
         }
         US_TRY(settle(run, task));
@@ -30,16 +33,27 @@ static struct us_error *settle_node(struct us_run *run, size_t *at, const struct
     return NULL;
 }
 
+static void tell(struct us_run *run, const struct task *first, size_t count) {
+    struct us_event event = {.kind = US_EVENT_CACHED, .count = count, .worker = -1};
+    run->summary.cached += count;
+    if (count) {
+        send_event(run, first, &event);
+    }
+}
+
 struct us_error *announce_cached(struct us_run *run) {
+    size_t whole = 0; /* tasks of nodes of which nothing runs, told in sum */
     for (size_t at = 0; at < run->plan_count;) {
         const struct task *first = NULL;
         size_t count;
-        US_TRY(settle_node(run, &at, &first, &count));
-        if (count) {
-            struct us_event event = {.kind = US_EVENT_CACHED, .count = count, .worker = -1};
-            run->summary.cached += count;
-            send_event(run, first, &event);
+        bool partly;
+        US_TRY(settle_node(run, &at, &first, &count, &partly));
+        if (partly || !run->options.cached_in_sum) {
+            tell(run, first, count);
+        } else {
+            whole += count;
         }
     }
+    tell(run, NULL, whole);
     return NULL;
 }

@@ -76,16 +76,24 @@ static void keys_finish(struct keys *keys) {
     us_str_finish(&keys->action);
 }
 
+static struct us_error *changed_since(void) {
+    return us_error_hint(us_fail(US_FAILED, "a file that it reads changed after the plan was made"),
+                         "run again");
+}
+
+/* Of the files as the plan saw them: what is found under these keys was made of these, whatever
+ * they are now. */
 static struct us_error *make_keys(struct us_run *run, struct task *task, struct keys *keys) {
     *keys = (struct keys){0};
-    US_TRY(plan_fields(run, task, &keys->plan));
+    struct us_watch *before = us_watch_set(&run->watch);
+    struct us_error *error = plan_fields(run, task, &keys->plan);
+    error = error ? error : action_fields(run, task, false, &keys->action);
+    us_watch_set(before);
+    US_TRY(error);
     const struct us_digest plan_key = key_of("understudy plan 1", &keys->plan);
     if (!us_digest_equal(&plan_key, &task->plan_key)) {
-        return us_error_hint(
-            us_fail(US_FAILED, "a file that it reads changed after the plan was made"),
-            "run again");
+        return changed_since();
     }
-    US_TRY(action_fields(run, task, false, &keys->action));
     keys->action_key = key_of("understudy action 1", &keys->action);
     return NULL;
 }
@@ -119,13 +127,13 @@ static struct us_error *publish_action(struct us_run *run, struct task *task,
     return store_record(run, task, &keys->action_key, record, NULL, &won);
 }
 
-/* Publishes under the action key, then under the plan key, where an older record may stand whose
- * witnesses no longer do: that one is replaced. */
+/* Publishes under the action key, unless it was found there, then under the plan key, where an
+ * older record may stand whose witnesses no longer do: that one is replaced. */
 static struct us_error *publish(struct us_run *run, struct task *task, const struct keys *keys,
-                                struct record *record) {
+                                struct record *record, bool found) {
     bool won;
     record->witness_count = 0;
-    US_TRY(publish_action(run, task, keys, record));
+    US_TRY(found ? NULL : publish_action(run, task, keys, record));
     set_digests(run, task, record->outputs);
     task->unstored = record->unstored;
     collect_witnesses(run, task, &keys->action_key, record);
@@ -199,7 +207,29 @@ static void job_wait(struct job *job) {
     }
 }
 
+/* The files that a task reads are those of its plan key, now. */
+static struct us_error *sources_stand(struct us_run *run, const struct task *task, bool *stand) {
+    *stand = true;
+    if (!task_node(run, task)->type->sources) {
+        return NULL;
+    }
+    struct us_str fields = {0};
+    struct us_error *error = plan_fields(run, task, &fields);
+    if (!error) {
+        const struct us_digest key = key_of("understudy plan 1", &fields);
+        *stand = us_digest_equal(&key, &task->plan_key);
+    }
+    us_str_finish(&fields);
+    return error;
+}
+
 static void job_open(struct job *job, const struct grant *grant) {
+    bool stand;
+    job->error = sources_stand(job->run, job->task, &stand);
+    if (job->error || !stand) {
+        job->error = job->error ? job->error : changed_since();
+        return;
+    }
     struct us_event event = {.kind = US_EVENT_START, .why = job->task->why};
     bool *started = &job->run->sides[job->task - job->run->tasks].started;
     if (!*started) {
@@ -267,30 +297,17 @@ static void run_batch(struct job **jobs, size_t count) {
     }
 }
 
-/* What a node made of files that changed while it read them belongs to no key. */
-static struct us_error *sources_stand(struct us_run *run, const struct task *task) {
-    if (!task_node(run, task)->type->sources) {
-        return NULL;
-    }
-    struct us_str fields = {0};
-    struct us_error *error = plan_fields(run, task, &fields);
-    if (!error) {
-        const struct us_digest key = key_of("understudy plan 1", &fields);
-        if (!us_digest_equal(&key, &task->plan_key)) {
-            error = us_error_hint(us_fail(US_FAILED, "a file that it reads changed while it ran"),
-                                  "run again when nothing writes to it any more");
-        }
-    }
-    us_str_finish(&fields);
-    return error;
-}
-
 /* Stores and publishes what the node made. */
 static struct us_error *job_publish(struct job *job) {
     struct us_run *run = job->run;
     struct us_task *at = &job->at;
     struct record *record = &job->record;
-    US_TRY(sources_stand(run, job->task));
+    bool stand;
+    US_TRY(sources_stand(run, job->task, &stand));
+    if (!stand) { /* what it made of files that changed meanwhile belongs to no key */
+        return us_error_hint(us_fail(US_FAILED, "a file that it reads changed while it ran"),
+                             "run again when nothing writes to it any more");
+    }
     if (job->task->forced) {
         US_TRY(run->store->ops->drop_record(run->store, &job->keys.action_key));
     }
@@ -308,7 +325,7 @@ static struct us_error *job_publish(struct job *job) {
         job->record.outputs[p] = at->outputs[p]->digest;
     }
     job->record.seconds = job->seconds;
-    return publish(run, job->task, &job->keys, &job->record);
+    return publish(run, job->task, &job->keys, &job->record, false);
 }
 
 /* A process that stood still for long lost its lease, and who took it shares the task's workspace:
@@ -335,7 +352,7 @@ static struct outcome job_end(struct job *job, const struct grant *grant) {
         look_again(job);
     }
     if (!job->error && job->found) {
-        job->error = publish(run, job->task, &job->keys, &job->record);
+        job->error = publish(run, job->task, &job->keys, &job->record, true);
     } else if (!job->error) {
         job->error = job_publish(job);
     }
@@ -433,7 +450,7 @@ struct us_error *alias_task(struct us_run *run, struct task *task) {
         error = find_result(run, task, &keys, &record, &found);
     }
     if (!error && found) {
-        error = publish(run, task, &keys, &record);
+        error = publish(run, task, &keys, &record, true);
     }
     keys_finish(&keys);
     return error;

@@ -161,7 +161,7 @@ static bool old_field(const struct us_str *fields, const struct field *wanted, s
 static const struct task *changed_above(struct us_run *run, const struct input_ref *refs,
                                         size_t count) {
     for (size_t i = 0; i < count; i++) {
-        if (run->tasks[refs[i].task].why) {
+        if (run->tasks[refs[i].task].run) {
             return &run->tasks[refs[i].task];
         }
     }
@@ -256,6 +256,30 @@ const char *first_difference(struct us_run *run, const struct task *task, const 
     return NULL;
 }
 
+static void has_moved(struct us_run *run, struct task *task, void *context) {
+    (void)run;
+    *(bool *)context |= task->moved;
+}
+
+/* Without a look at the record: what was remembered is what the run before left, and no file that
+ * the task reads changed, so that the first input that did is the first difference. */
+static const char *why_moved(struct us_run *run, const struct task *task,
+                             const struct history *history) {
+    struct us_digest key;
+    if (task->reread || !base_key(run, task, &key) || !us_digest_equal(&key, &history->plan_key)) {
+        return NULL;
+    }
+    const struct us_port *ports = task_node(run, task)->type->inputs;
+    for (int port = 0; port < us_port_count(ports); port++) {
+        bool moved = false;
+        each_port_input(run, task, port, has_moved, &moved);
+        if (moved) {
+            return input_why(run, task, ports[port].name, strlen(ports[port].name));
+        }
+    }
+    return NULL;
+}
+
 const char *why_miss(struct us_run *run, const struct task *task) {
     const struct history history = history_recall(run, task);
     if (!history.when) {
@@ -263,6 +287,10 @@ const char *why_miss(struct us_run *run, const struct task *task) {
     }
     if (us_digest_equal(&history.plan_key, &task->plan_key)) {
         return "its result is no longer in the cache";
+    }
+    const char *moved = why_moved(run, task, &history);
+    if (moved) {
+        return moved;
     }
     struct us_str past = {0}, fields = {0}, reason = {0};
     const char *why = "it is not as it was when it last ran";

@@ -235,10 +235,12 @@ static void add_type(struct us_str *fields, const struct us_node_type *type) {
 void make_prefix(struct us_run *run, uint32_t index) {
     const struct us_node *node = &run->graph->nodes[index];
     struct node_tasks *tasks = &run->nodes[index];
-    if (node->animation_count == 0 && !tasks->prefix.length) {
-        add_type(&tasks->prefix, node->type);
-        add_params(&tasks->prefix, node, node->params, false);
-        tasks->prefix_digest = us_digest_of(tasks->prefix.data, tasks->prefix.length);
+    if (node->animation_count == 0 && !tasks->prefix) {
+        struct node_prefix *prefix = us_arena_alloc(&run->arena, sizeof *prefix);
+        add_type(&prefix->fields, node->type);
+        add_params(&prefix->fields, node, node->params, false);
+        prefix->digest = us_digest_of(prefix->fields.data, prefix->fields.length);
+        tasks->prefix = prefix;
     }
 }
 
@@ -251,8 +253,8 @@ void make_prefixes(struct us_run *run) {
 static struct us_error *make_fields(struct us_run *run, const struct task *task, bool plan,
                                     bool for_workspace, struct us_str *fields) {
     const struct us_node *node = task_node(run, task);
-    const struct us_str *prefix = &run->nodes[task->node].prefix;
-    const bool known = prefix->length && !for_workspace;
+    const struct node_prefix *prefix = run->nodes[task->node].prefix;
+    const bool known = prefix && !for_workspace;
     struct us_arena arena = {0};
     const void *params = node->params;
     if (node->animation_count) {
@@ -261,7 +263,7 @@ static struct us_error *make_fields(struct us_run *run, const struct task *task,
         params = now;
     }
     if (known) {
-        us_str_append_bytes(fields, prefix->data, prefix->length);
+        us_str_append_bytes(fields, prefix->fields.data, prefix->fields.length);
     } else {
         add_type(fields, node->type);
         add_params(fields, node, params, for_workspace);

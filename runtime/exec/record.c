@@ -66,14 +66,13 @@ struct us_error *load_record(struct us_run *run, const struct us_digest *key, si
 
 /* The fields' beginning is an object of its own, put once a node and run, before any record. */
 static struct us_error *put_prefix(struct us_run *run, const struct task *task) {
-    struct node_tasks *tasks = &run->nodes[task->node];
-    if (!tasks->prefix.length ||
-        atomic_load_explicit(&tasks->prefix_stored, memory_order_relaxed)) {
+    struct node_prefix *prefix = run->nodes[task->node].prefix;
+    if (!prefix || prefix->known || atomic_load_explicit(&prefix->stored, memory_order_relaxed)) {
         return NULL;
     }
-    US_TRY(run->store->ops->put_object(run->store, &tasks->prefix_digest, tasks->prefix.data,
-                                       tasks->prefix.length));
-    atomic_store_explicit(&tasks->prefix_stored, true, memory_order_relaxed);
+    US_TRY(run->store->ops->put_object(run->store, &prefix->digest, prefix->fields.data,
+                                       prefix->fields.length));
+    atomic_store_explicit(&prefix->stored, true, memory_order_relaxed);
     return NULL;
 }
 
@@ -93,15 +92,15 @@ static struct us_record_note note_of(const struct us_run *run, const struct task
 }
 
 bool was_made_somewhere(struct us_run *run, const struct task *task) {
-    struct node_tasks *tasks = &run->nodes[task->node];
-    if (!tasks->prefix.length) {
+    struct node_prefix *prefix = run->nodes[task->node].prefix;
+    if (!prefix) {
         return true;
     }
-    if (!tasks->prefix_asked) {
-        tasks->prefix_asked = true;
-        tasks->prefix_known = run->store->ops->has_object(run->store, &tasks->prefix_digest);
+    if (!prefix->asked) {
+        prefix->asked = true;
+        prefix->known = run->store->ops->has_object(run->store, &prefix->digest);
     }
-    return tasks->prefix_known;
+    return prefix->known;
 }
 
 struct us_error *store_record(struct us_run *run, const struct task *task,
@@ -115,7 +114,6 @@ struct us_error *store_record(struct us_run *run, const struct task *task,
                         .seconds = record->seconds,
                         .remake_seconds = record->remake_seconds};
     memcpy(head.magic, magic, sizeof magic);
-    const struct node_tasks *tasks = &run->nodes[task->node];
     US_TRY(put_prefix(run, task));
     struct us_str out = {0};
     us_str_append_bytes(&out, &head, sizeof head);
@@ -124,16 +122,18 @@ struct us_error *store_record(struct us_run *run, const struct task *task,
     us_str_append_bytes(&out, record->witnesses, record->witness_count * sizeof *record->witnesses);
     us_str_append(&out, why);
     if (fields) {
-        const struct us_digest none = {0}, *prefix = &tasks->prefix_digest;
-        const size_t shared = tasks->prefix.length;
-        us_str_append_bytes(&out, shared ? prefix : &none, sizeof none);
+        const struct us_digest none = {0};
+        const struct node_prefix *prefix = run->nodes[task->node].prefix;
+        const size_t shared = prefix ? prefix->fields.length : 0;
+        us_str_append_bytes(&out, prefix ? &prefix->digest : &none, sizeof none);
         us_str_append_bytes(&out, fields->data + shared, fields->length - shared);
     }
     struct us_record_note note = note_of(run, task, record);
-    /* The record under the action key, which the lease is for, has decided who was first. Below a
-     * training, though, the next task takes its witnesses from this one. */
-    note.later = fields && !run->nodes[task->node].volatile_above;
+    /* The record under the action key, which the lease is for, decides who was first; where there
+     * is no lease nothing is decided. Below a training, though, the next task takes its witnesses
+     * from this one. */
     note.relaxed = fields || !task_is_leased(run, task);
+    note.later = note.relaxed && !run->nodes[task->node].volatile_above;
     struct us_error *error =
         run->store->ops->put_record(run->store, key, &note, out.data, out.length, won);
     us_str_finish(&out);

@@ -55,6 +55,7 @@ struct us_error *us_run_create(struct us_graph *graph, struct us_store *store,
         error = make_plan(run);
     }
     us_watch_set(before);
+    run->watch.fixed = true;
     if (error) {
         us_run_destroy(run);
         return error;
@@ -76,9 +77,10 @@ void us_run_destroy(struct us_run *run) {
         if (run->nodes[i].owns_frames) {
             us_frames_finish(&run->nodes[i].frames);
         }
-        us_str_finish(&run->nodes[i].prefix);
+        if (run->nodes[i].prefix) {
+            us_str_finish(&run->nodes[i].prefix->fields);
+        }
     }
-    us_free(run->tasks);
     schedule_finish(run);
     us_free(run->memory_uses);
     us_error_free(run->refusal);

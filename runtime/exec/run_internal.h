@@ -31,27 +31,32 @@ struct task {
     bool looked : 1;           /* its plan key was looked up */
     bool resolved : 1;         /* the plan has decided about it */
     bool fed : 1;              /* it runs, and what it reads was seen to */
-    bool stood : 1; /* as in the last run that ended well, which found it cached or made it */
-    bool moved : 1; /* its plan key is another than then */
-    bool run : 1;   /* decided: runs, or may run */
-    bool maybe : 1; /* only if something above really changes */
-    bool forced;    /* volatile and gone: made anew, with everything below it */
-    bool alias;     /* found by action key: its plan key wants a record too */
-    bool unstored;  /* its results were not worth an object: made again when wanted */
+    bool stood : 1;  /* as in the last run that ended well, which found it cached or made it */
+    bool moved : 1;  /* its plan key is another than then */
+    bool reread : 1; /* and a file that it reads was, too */
+    bool run : 1;    /* decided: runs, or may run */
+    bool maybe : 1;  /* only if something above really changes */
+    bool forced;     /* volatile and gone: made anew, with everything below it */
+    bool alias;      /* found by action key: its plan key wants a record too */
+    bool unstored;   /* its results were not worth an object: made again when wanted */
 };
 
 struct history_chunk;
+
+/* The fields that all tasks of a node begin with. */
+struct node_prefix {
+    struct us_str fields;
+    struct us_digest digest;
+    _Atomic bool stored;
+    bool asked, known; /* was_made_somewhere */
+};
 
 struct node_tasks {
     uint32_t first, count, needed;
     struct us_frames frames; /* of a per-frame node; those with the same frames share the items */
     bool owns_frames;
-    struct us_str
-        prefix; /* the fields that all its tasks begin with; empty: not the same for all */
-    struct us_digest prefix_digest;
-    _Atomic bool prefix_stored;
-    bool prefix_asked, prefix_known; /* was_made_somewhere */
-    uint32_t *consumers;             /* nodes that read it, ascending, each once */
+    struct node_prefix *prefix; /* NULL: not the same for all its tasks, or not made */
+    uint32_t *consumers;        /* nodes that read it, ascending, each once */
     uint32_t consumer_count;
     struct history_chunk *history; /* read so far (history_lock) */
     bool volatile_above;           /* it, or a node above, is volatile */
@@ -181,6 +186,8 @@ typedef void task_visitor(struct us_run *run, struct task *task, void *context);
 void each_consumer(struct us_run *run, const struct task *task, task_visitor *visit, void *context);
 /* Visits every input task; an input may come twice. */
 void each_input(struct us_run *run, const struct task *task, task_visitor *visit, void *context);
+void each_port_input(struct us_run *run, const struct task *task, int port, task_visitor *visit,
+                     void *context);
 /* "plate.crop@1001", "actor.crop@take2:1001", "model"; in `arena`. */
 const char *task_label(const struct us_run *run, const struct task *task, struct us_arena *arena);
 /* Wraps an error with node, type and place. */
@@ -209,6 +216,8 @@ struct us_error *base_keys(struct us_run *run, bool *done) US_NODISCARD;
 /* True: what was noted of a watched file is what it was in this state, which it had when planning
  * began. (Should it have changed since, the next run sees that.) */
 bool base_knows(const struct us_run *run, size_t item, struct us_digest *state);
+/* The plan key that a task had then; false: there is no base. */
+bool base_key(const struct us_run *run, const struct task *task, struct us_digest *key);
 void base_write(struct us_run *run, const struct us_digest *name, const struct us_digest *states);
 void base_finish(struct us_run *run);
 
@@ -290,7 +299,7 @@ bool is_lost(const struct us_run *run, const struct us_digest *digest);
 struct us_error *make_plan(struct us_run *run) US_NODISCARD;
 /* True when the file of a `writes` task is there with the content its digest says. */
 bool destination_stands(struct us_run *run, const struct task *task, const char **why);
-/* Tells of the tasks that the plan found cached, node by node, and counts them. */
+/* Tells of the tasks that the plan found cached (options.cached_in_sum), and counts them. */
 struct us_error *announce_cached(struct us_run *run) US_NODISCARD;
 /* The file a `writes` task makes; us_malloc'ed. */
 char *task_destination(const struct us_run *run, const struct task *task);

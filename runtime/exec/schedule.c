@@ -158,8 +158,10 @@ static void find_paths(struct us_run *run) {
     }
     const float least = (float)(work / run->slots / 16);
     for (size_t i = 0; i < run->plan_count; i++) {
-        struct task_side *side = &run->sides[run->plan[i]];
-        side->path = side->path > least ? side->path : 0;
+        if (run->tasks[run->plan[i]].run) {
+            struct task_side *side = &run->sides[run->plan[i]];
+            side->path = side->path > least ? side->path : 0;
+        }
     }
     us_free(usual);
 }
@@ -187,15 +189,28 @@ static void count_resources(const struct us_run *run, struct resources *r) {
     }
 }
 
+static uint32_t make_queue(struct us_run *run, uint32_t index) {
+    const struct us_node *node = &run->graph->nodes[index];
+    const struct us_needs needs = asked_needs(run, node);
+    const bool batches = node->type->run_batch && node->type->per_frame && needs.batch > 1;
+    return scheduler_queue(&run->scheduling->scheduler, demand_of_node(run, node), index,
+                           batches ? (uint32_t)needs.batch : 1);
+}
+
+/* Of the nodes of which something runs: plans go node by node. */
 static void make_queues(struct us_run *run) {
     struct scheduling *s = run->scheduling;
+    uint32_t last = UINT32_MAX;
     s->queues = us_calloc(run->graph->node_count + 1, sizeof *s->queues);
-    for (uint32_t i = 0; i < run->graph->node_count; i++) {
-        const struct us_node *node = &run->graph->nodes[i];
-        const struct us_needs needs = asked_needs(run, node);
-        const bool batches = node->type->run_batch && node->type->per_frame && needs.batch > 1;
-        s->queues[i] = scheduler_queue(&s->scheduler, demand_of_node(run, node), i,
-                                       batches ? (uint32_t)needs.batch : 1);
+    for (size_t i = 0; i < run->plan_count; i++) {
+        const struct task *task = &run->tasks[run->plan[i]];
+        if (task->run && task->node != last) {
+            last = task->node;
+            s->queues[last] = make_queue(run, last);
+        }
+        if (task->run) {
+            s->scheduler.queues[s->queues[last]].to_come++;
+        }
     }
 }
 
@@ -221,11 +236,6 @@ static struct us_error *start(struct us_run *run) {
     make_queues(run);
     find_paths(run);
     atomic_store(&run->unfinished, to_run);
-    struct queue *queues = run->scheduling->scheduler.queues;
-    for (size_t i = 0; i < run->plan_count; i++) {
-        const struct task *task = &run->tasks[run->plan[i]];
-        queues[run->scheduling->queues[task->node]].to_come += task->run;
-    }
     for (size_t i = 0; i < run->plan_count; i++) {
         struct task *task = &run->tasks[run->plan[i]];
         if (task->run && run->sides[run->plan[i]].waiting == 0) {
@@ -342,7 +352,7 @@ void schedule_finish(struct us_run *run) {
 size_t borrow_memory(struct us_run *run, const struct task *task) {
     pthread_mutex_lock(&run->lock);
     struct scheduler *s = &run->scheduling->scheduler;
-    const size_t wanted = s->queues[run->scheduling->queues[task->node]].demand.host_bytes;
+    const size_t wanted = demand_of_node(run, task_node(run, task)).host_bytes;
     const size_t bytes = wanted < s->resources.free_host ? wanted : s->resources.free_host;
     s->resources.free_host -= bytes;
     pthread_mutex_unlock(&run->lock);

@@ -151,6 +151,7 @@ bool us_standing_recall(struct us_store *store, const struct us_digest *name, st
 
 /* What was written in this run is watched from now on. */
 static bool all_stand(struct us_run *run) {
+    run->watch.fixed = false;
     struct us_watch *before = us_watch_set(&run->watch);
     bool fine = !run->graph->has_roots && !run->summary.failed && !run->summary.cancelled &&
                 !run->summary.skipped && !run->summary.status;
@@ -232,6 +233,7 @@ static void write_fact(struct us_run *run, const struct us_digest *name, const s
     struct us_str out = {0};
     char fact[64];
     fact_name(name, fact);
+    us_str_reserve(&out, sizeof *head + head->note_size + head->path_count * 64);
     us_str_append_bytes(&out, head, sizeof *head);
     us_str_append_bytes(&out, note, head->note_size);
     for (size_t i = 0; i < head->path_count; i++) {

@@ -150,18 +150,27 @@ static void each_link(struct us_run *run, link_visitor *visit) {
 
 /* Fills in who reads a node's results. */
 static void find_consumers(struct us_run *run) {
+    size_t links = 0;
     each_link(run, count_reader);
     for (uint32_t i = 0; i < run->graph->node_count; i++) {
+        links += run->nodes[i].consumer_count;
+    }
+    uint32_t *consumers = us_arena_alloc(&run->arena, (links + 1) * sizeof *consumers);
+    for (uint32_t i = 0; i < run->graph->node_count; i++) {
         struct node_tasks *tasks = &run->nodes[i];
-        tasks->consumers =
-            us_arena_alloc(&run->arena, (tasks->consumer_count + 1) * sizeof(uint32_t));
+        tasks->consumers = consumers;
+        consumers += tasks->consumer_count;
         tasks->consumer_count = 0;
     }
     each_link(run, add_reader);
 }
 
+/* Of each node, or task, what planning makes: itself, its place in the plan, its consumers. */
+static const size_t a_node = sizeof(struct node_tasks) + 16, a_task = sizeof(struct task) + 4;
+
 struct us_error *build_tasks(struct us_run *run) {
     struct us_graph *graph = run->graph;
+    us_arena_reserve(&run->arena, graph->node_count * (a_node + a_task));
     run->nodes = us_arena_alloc(&run->arena, (graph->node_count + 1) * sizeof *run->nodes);
     uint64_t total = 0;
     for (uint32_t i = 0; i < graph->node_count; i++) {
@@ -173,7 +182,10 @@ struct us_error *build_tasks(struct us_run *run) {
         }
     }
     run->task_count = (uint32_t)total;
-    run->tasks = us_calloc(total, sizeof *run->tasks);
+    if (total > 2 * graph->node_count) {
+        us_arena_reserve(&run->arena, total * a_task);
+    }
+    run->tasks = us_arena_alloc(&run->arena, total * sizeof *run->tasks);
     for (uint32_t i = 0; i < graph->node_count; i++) {
         struct node_tasks *tasks = &run->nodes[i];
         tasks->volatile_above = has_volatile_above(run, &graph->nodes[i]);
@@ -253,17 +265,22 @@ struct input_ref *task_inputs(const struct us_run *run, const struct task *task,
     return refs;
 }
 
-void each_input(struct us_run *run, const struct task *task, task_visitor *visit, void *context) {
-    const struct us_node *node = task_node(run, task);
-    for (int port = 0; port < us_port_count(node->type->inputs); port++) {
-        const struct us_node_input *input = &node->inputs[port];
-        for (size_t i = 0; i < input->count; i++) {
-            uint32_t first;
-            uint32_t span = task_span(run, input->links[i].node, task, port, &first);
-            for (uint32_t k = 0; k < span; k++) {
-                visit(run, &run->tasks[first + k], context);
-            }
+void each_port_input(struct us_run *run, const struct task *task, int port, task_visitor *visit,
+                     void *context) {
+    const struct us_node_input *input = &task_node(run, task)->inputs[port];
+    for (size_t i = 0; i < input->count; i++) {
+        uint32_t first;
+        uint32_t span = task_span(run, input->links[i].node, task, port, &first);
+        for (uint32_t k = 0; k < span; k++) {
+            visit(run, &run->tasks[first + k], context);
         }
+    }
+}
+
+void each_input(struct us_run *run, const struct task *task, task_visitor *visit, void *context) {
+    const int ports = us_port_count(task_node(run, task)->type->inputs);
+    for (int port = 0; port < ports; port++) {
+        each_port_input(run, task, port, visit, context);
     }
 }
 

@@ -1,10 +1,7 @@
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "runtime/base/mem.h"
 #include "runtime/graph/compiled.h"
@@ -50,21 +47,6 @@ static bool is_regular(const char *path) {
     return stat(path, &info) == 0 && S_ISREG(info.st_mode);
 }
 
-static bool read_digest(int fd, struct us_digest *digest) {
-    enum { BLOCK = 64 * 1024 };
-    struct us_hasher *hasher = us_hasher_create();
-    char *block = us_malloc(BLOCK);
-    ssize_t got;
-    do {
-        got = read(fd, block, BLOCK);
-        us_hasher_bytes(hasher, block, got > 0 ? (size_t)got : 0);
-    } while (got > 0 || (got < 0 && errno == EINTR));
-    *digest = us_hasher_finish(hasher);
-    us_free(block);
-    us_hasher_destroy(hasher);
-    return got == 0;
-}
-
 static bool still_real(const char *path, const char *wanted) {
     char *real = realpath(path, NULL);
     bool same = real && strcmp(real, wanted) == 0;
@@ -72,17 +54,15 @@ static bool still_real(const char *path, const char *wanted) {
     return same;
 }
 
-static bool file_stands(const struct us_graph_file *file) {
-    int fd = open(file->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    struct stat info;
+static bool file_stands(struct us_store *store, const struct us_graph_file *file) {
     struct us_digest digest;
-    bool stands = fd >= 0 && fstat(fd, &info) == 0 && S_ISREG(info.st_mode) &&
-                  read_digest(fd, &digest) && us_digest_equal(&digest, &file->digest) &&
-                  still_real(file->path, file->real);
-    if (fd >= 0) {
-        close(fd);
+    if (!is_regular(file->path)) {
+        return false;
     }
-    return stands;
+    struct us_error *error = store->ops->file_digest(store, file->path, &digest);
+    const bool stands = !error && us_digest_equal(&digest, &file->digest);
+    us_error_free(error);
+    return stands && still_real(file->path, file->real);
 }
 
 /* What is kept: the digest of the settings, then the compiled form. */
@@ -98,7 +78,7 @@ static struct us_graph *recall(const struct us_registry *registry, struct us_sto
     us_free(bytes);
     bool good = graph && strcmp(graph->folder, kept->folder) == 0 && !graph->has_roots;
     for (size_t i = 0; good && i < graph->file_count; i++) {
-        good = file_stands(&graph->files[i]);
+        good = file_stands(store, &graph->files[i]);
     }
     if (!good) {
         us_graph_destroy(graph);

@@ -6,6 +6,8 @@
 #include "runtime/graph/compiled_form.h"
 #include "runtime/graph/loader.h"
 
+enum { USUAL_NODE = 400 }; /* bytes that a node takes with its parameters and links */
+
 /* A node type while its nodes are read: what would be counted again for each. */
 struct thawed_type {
     const struct us_node_type *type; /* NULL: not met yet */
@@ -376,6 +378,7 @@ static void take_graph(struct thawing *t) {
     graph->has_roots = take_most(t, 1);
     take_files(t);
     graph->node_count = (size_t)take_most(t, left(t) < US_MOST_NODES ? left(t) : US_MOST_NODES);
+    us_arena_reserve(&graph->arena, graph->node_count * USUAL_NODE);
     graph->nodes = us_arena_alloc(&graph->arena, graph->node_count * sizeof *graph->nodes);
     take_types(t);
     for (size_t i = 0; i < graph->node_count && !t->bad; i++) {

@@ -5,7 +5,7 @@
 
 A layered DAG of trivial tasks (dag_graph.py) as build.ninja, without and with restat, and as two graphs: each node
 written out as an `exec` of the same cp, and as ten nodes of so many frames, the way a graph is written. Nothing changed,
-and one source edited. Own overhead: the CPU seconds less those of the commands that ran, each as dear as one run alone.
+and one source edited. Own overhead: the CPU seconds less those of the commands that ran, each as dear as one run alone just before.
 Then 100 nodes times FRAMES frame tasks inside one process (scale_bench.c): cold, nothing changed, one frame changed.
 """
 import argparse
@@ -37,8 +37,9 @@ def measure(*command, cwd):
     return usage.ru_utime + usage.ru_stime, time.monotonic() - begun, usage.ru_maxrss / 1024, text
 
 
-def cost_of(*command, cwd, times=200):
+def cost_of(*command, cwd, times=30):
     """CPU seconds of one run of a command, its start included."""
+    os.chdir(cwd)
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     for _ in range(times):
         os.waitpid(os.posix_spawn(shutil.which(command[0]), command, os.environ,
@@ -69,9 +70,7 @@ class Ninja:
     def __init__(self, folder, nodes, layers, restat):
         self.folder, self.name = folder, "ninja, restat" if restat else "ninja"
         write_ninja(folder, nodes, layers, restat)
-        script = "cmp -s src/1 src/2 || cp src/1 copy" if restat else "cp src/1 copy"
-        os.chdir(folder)
-        self.command_cost = cost_of("sh", "-c", script, cwd=folder)
+        self.command = ("sh", "-c", "cmp -s src/1 src/2 || cp src/1 copy" if restat else "cp src/1 copy")
 
     def edit(self, source, number):
         edit(self.folder, source, number)
@@ -91,8 +90,7 @@ class Understudy:
         self.name = "understudy, " + style
         subprocess.run([sys.executable, HERE / "dag_graph.py", folder, "--nodes", str(nodes), "--layers", str(layers),
                         "--style", style], check=True, stdout=subprocess.DEVNULL)
-        os.chdir(folder)
-        self.command_cost = cost_of("cp", "src/1", "copy", cwd=folder) if style == "nodes" else 0
+        self.command = ("cp", "src/1", "copy") if style == "nodes" else None
 
     def edit(self, source, number):
         if self.style == "nodes":
@@ -122,11 +120,12 @@ def beside_ninja(arguments, folder):
     for turn in range(7):
         for runner in runners:
             noop.setdefault(runner.name, []).append(runner.run())
-    for turn in range(5):
+    for turn in range(15):
         for runner in runners:
             runner.edit(nodes // layers // 2 + turn, turn)
             time.sleep(0.05)
-            edited.setdefault(runner.name, []).append((*runner.run(), runner.command_cost))
+            cost = cost_of(*runner.command, cwd=runner.folder) if runner.command else 0
+            edited.setdefault(runner.name, []).append((*runner.run(), cost))
             runner.run()
     for name, runs in noop.items():
         cpu = statistics.median(run[0] for run in runs)
