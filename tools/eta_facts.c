@@ -10,6 +10,37 @@
 enum { FEW = 3 };
 static const double most_overhead = 0.25; /* seconds a task; more is not ours */
 
+static const struct us_param *find_extending(const struct us_node *node, const char *clause) {
+    for (const struct us_param *param = node->type->params; param && param->name; param++) {
+        const size_t length = strlen(param->name);
+        if (param->role == US_EXTENDING && strncmp(clause, param->name, length) == 0 &&
+            clause[length] == ' ') {
+            return param;
+        }
+    }
+    return NULL;
+}
+
+/* How much of `param` is left when nothing but what extends the work changed: "steps 100 → 400". */
+static double left_to_do(const struct us_node *node, const struct us_param *param,
+                         const char *why) {
+    double left = 1;
+    for (const char *clause = why; clause; clause = strstr(clause, ", ")) {
+        clause += clause > why ? 2 : 0;
+        const struct us_param *changed = find_extending(node, clause);
+        if (!changed) {
+            return 1;
+        }
+        const char *arrow = strstr(clause, "→ ");
+        if (arrow && changed == param) {
+            const double from = strtod(clause + strlen(param->name), NULL);
+            const double to = strtod(arrow + strlen("→ "), NULL);
+            left = from > 0 && from < to ? (to - from) / to : 1;
+        }
+    }
+    return left;
+}
+
 double us_eta_extent(const struct us_node *node, const char *why, double *further) {
     *further = 1;
     for (const struct us_param *param = node->type->params; param && param->name; param++) {
@@ -18,12 +49,7 @@ double us_eta_extent(const struct us_node *node, const char *why, double *furthe
         }
         int64_t value;
         memcpy(&value, (const char *)node->params + param->offset, sizeof value);
-        const size_t length = strlen(param->name);
-        const char *arrow = why ? strstr(why, "→ ") : NULL;
-        if (arrow && strncmp(why, param->name, length) == 0 && why[length] == ' ') {
-            const double from = strtod(why + length, NULL), to = strtod(arrow + 4, NULL);
-            *further = from > 0 && from < to ? (to - from) / to : 1;
-        }
+        *further = why ? left_to_do(node, param, why) : 1;
         return (double)value;
     }
     return 0;

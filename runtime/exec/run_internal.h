@@ -280,10 +280,12 @@ void history_write(struct us_run *run);
 void history_finish(struct us_run *run);
 /* A sentence on why the record of a task cannot serve; in the arena. */
 const char *why_miss(struct us_run *run, const struct task *task);
-/* The first difference between a history and the plan fields now, one clause in the arena; NULL
- * when there is none. */
-const char *first_difference(struct us_run *run, const struct task *task, const struct us_str *old,
-                             const struct us_str *fields);
+
+/* -- difference.c */
+/* What differs between old plan fields and those now, clauses joined by ", ": at most six, then "and
+ * N more". In the arena; NULL when nothing does. */
+const char *differences(struct us_run *run, const struct task *task, const struct us_str *old,
+                        const struct us_str *fields);
 
 /* -- plan.c */
 bool is_lost(const struct us_run *run, const struct us_digest *digest);
