@@ -5,6 +5,7 @@
 #include "runtime/base/mem.h"
 #include "tools/cache_verbs.h"
 #include "tools/session.h"
+#include "tools/show_error.h"
 
 static struct us_error *need_remote(bool remote) {
     return remote ? NULL
@@ -63,6 +64,9 @@ struct us_error *us_cache_pull(const struct us_arguments *arguments) {
         options.event = on_event;
         options.devices_later = true;
         error = us_run_create(session.graph, session.store, &options, &run);
+    }
+    if (!error) {
+        us_warn(us_run_left_out(run), arguments->json);
     }
     us_run_destroy(run);
     if (!error) {

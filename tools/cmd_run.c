@@ -75,13 +75,17 @@ static bool name_of(struct us_session *session, const struct us_arguments *argum
                                       arguments->setting_count, &options, name);
 }
 
+/* What `stands` tells again: the number of tasks, the warning of frames left out, what was written.
+ */
 static void remember(struct us_session *session, const struct us_arguments *arguments,
                      struct us_run *run, const struct us_summary *summary,
                      const struct us_str *written) {
     struct us_digest name;
     struct us_str note = {0};
     const size_t tasks = summary->ran + summary->cached;
+    const char *left_out = us_run_left_out(run);
     us_str_append_bytes(&note, &tasks, sizeof tasks);
+    us_str_append_bytes(&note, left_out ? left_out : "", left_out ? strlen(left_out) + 1 : 1);
     us_str_append_bytes(&note, us_str_text(written), written->length);
     if (summary->status == 0 && name_of(session, arguments, &name)) {
         us_standing_remember(run, &name, note.data, note.length);
@@ -101,6 +105,14 @@ static struct us_error *tell_plan(struct us_session *session, const struct us_ar
     return us_memory_show(run, US_MEMORY_OF_RANGES, arguments->json);
 }
 
+static void warn_of_frames(const struct us_run *run, struct watch *watch) {
+    const struct us_event event = {
+        .kind = US_EVENT_WARNING, .worker = -1, .status = us_run_left_out(run)};
+    if (event.status) {
+        on_event(watch, &event);
+    }
+}
+
 static struct us_error *execute(struct us_session *session, const struct us_arguments *arguments,
                                 struct watch *watch, struct us_summary *summary) {
     struct us_run_options options;
@@ -116,6 +128,7 @@ static struct us_error *execute(struct us_session *session, const struct us_argu
     options.standing = name_of(session, arguments, &name) ? &name : NULL;
     US_TRY(us_run_create(session->graph, session->store, &options, &run));
     atomic_store(&current, run); /* whoever reads the plan may ask it to stop */
+    warn_of_frames(run, watch);
     struct us_error *error = tell_plan(session, arguments, &options, run, &devices, watch);
     if (!error) {
         error = us_run_execute(run, summary);
@@ -169,11 +182,14 @@ static bool stands(struct us_session *session, const struct us_arguments *argume
     struct us_str note = {0};
     size_t tasks;
     bool fine = name_of(session, arguments, &name) &&
-                us_standing_recall(session->store, &name, &note) && note.length >= sizeof tasks;
+                us_standing_recall(session->store, &name, &note) && note.length > sizeof tasks &&
+                memchr(note.data + sizeof tasks, '\0', note.length - sizeof tasks);
     if (fine) {
+        const char *left_out = note.data + sizeof tasks;
         memcpy(&tasks, note.data, sizeof tasks);
+        us_warn(left_out, arguments->json);
         us_progress_plan_nothing(tasks, arguments->json);
-        us_written_show(note.data + sizeof tasks, arguments->json);
+        us_written_show(left_out + strlen(left_out) + 1, arguments->json);
         us_progress_nothing(tasks, arguments->json);
         us_story_keep_nothing(session->store, arguments, tasks);
     }

@@ -32,7 +32,9 @@ static const struct option options[] = {
     {"models", "DIR",
      "folder of network weights (else $UNDERSTUDY_MODELS, else beside the program)", US_OPT_MODELS,
      TEXT, AT(models), 0},
-    {"only", "NODE", "ask for this node instead of the graph's outputs; may be repeated",
+    {"only", "NODE",
+     "ask for this node, or all of a template's use, instead of the graph's outputs; may be "
+     "repeated",
      US_OPT_ONLY, LIST, 0, 0},
     {"frames", "RANGE", "only these frames of what is asked for: 1001-1048, 1001-1100x2, 1001,1005",
      US_OPT_FRAMES, TEXT, AT(frames), 0},

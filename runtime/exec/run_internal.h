@@ -121,6 +121,8 @@ struct us_run {
     struct us_memory_use *memory_uses; /* once `memory_known` */
     size_t memory_use_count, memory_use_capacity;
     struct us_error *refusal; /* NULL: may run */
+    const char *left_out;     /* which of the frames asked for nothing has; NULL: none */
+    bool frames_mattered;     /* a target has frames, of which some were asked for */
     bool refused;             /* it was handed out */
     bool memory_known;
 
@@ -282,10 +284,16 @@ void history_finish(struct us_run *run);
 const char *why_miss(struct us_run *run, const struct task *task);
 
 /* -- difference.c */
-/* What differs between old plan fields and those now, clauses joined by ", ": at most six, then "and
- * N more". In the arena; NULL when nothing does. */
+/* What differs between old plan fields and those now, clauses joined by ", ": at most six, then
+ * "and N more". In the arena; NULL when nothing does. */
 const char *differences(struct us_run *run, const struct task *task, const struct us_str *old,
                         const struct us_str *fields);
+
+/* -- targets.c: what the run is for */
+/* Asks for the targets. */
+struct us_error *ask_targets(struct us_run *run) US_NODISCARD;
+/* The same, and marks what they need. */
+struct us_error *mark_targets(struct us_run *run) US_NODISCARD;
 
 /* -- plan.c */
 bool is_lost(const struct us_run *run, const struct us_digest *digest);

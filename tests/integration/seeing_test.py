@@ -217,6 +217,24 @@ for slip, wanted in (("mate@1001", "no node 'mate'; did you mean 'matte'?"),
                      ("sheet@1001", "node 'sheet' has no such frames")):
     p.check(wanted in explain(slip, status=2), slip, explain(slip, status=2))
 
+# -- frames that nothing has are told of, in each run; none at all is an error; a template's use is all of its nodes
+asked = ["-p", "grow=2", "-p", "seed=3", "--only", "view", "--frames", "999-1002,7000"]
+for _ in range(2):
+    lines = p.events(call("run", SHOT, "--json", *asked)[0])
+    told_of = [e["text"] for e in lines if e["event"] == "warning"]
+    p.check(told_of == ["3 of 5 frames asked for are left out, nothing has them: 999-1000,7000"], told_of)
+    p.check(p.cached(lines) == lines[-1]["cached"] == 6 and lines[-1]["ran"] == 0, lines)
+_, error = call("run", SHOT, *asked)
+p.check(error == "warning: 3 of 5 frames asked for are left out, nothing has them: 999-1000,7000\n", error)
+out, error = call("plan", SHOT, *asked)
+p.check("view.soft  2 frames     cached" in out and error.startswith("warning: 3 of 5 frames"), out, error)
+lines = p.events(call("plan", SHOT, *asked, "--json")[0])
+p.check(lines[0] == {"event": "warning", "text": told_of[0]}, lines[0])
+_, error = call("run", SHOT, "--frames", "1-9", status=2)
+p.check("node 'out' has none of the frames asked for, 1-9: it has 1001-1006\n  try: ask for some" in error, error)
+lines = p.events(call("run", SHOT, "--json", *asked[:-1], "1001-1003")[0])
+p.check("warning" not in {e["event"] for e in lines}, lines)
+
 # -- the picture
 call("run", FAILS, "--keep-going", status=1)
 dot, _ = call("graph", SHOT, "--states", *GROW)
