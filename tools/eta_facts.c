@@ -92,6 +92,12 @@ static double type_seconds(const struct us_eta *eta, const struct us_node_type *
     return seconds;
 }
 
+/* Seconds of the same work `ratio` times as far, of which `fixed` stay what they are. */
+static double stretched(double seconds, double fixed, double ratio) {
+    const double once = fixed < seconds ? fixed : seconds;
+    return once + (seconds - once) * ratio;
+}
+
 static double expected(const struct us_eta *eta, const struct us_eta_node *node) {
     const struct us_eta_facts *facts = &node->facts;
     const double same = node->cold ? facts->cold : facts->warm;
@@ -100,12 +106,12 @@ static double expected(const struct us_eta *eta, const struct us_eta_node *node)
     const double scale = scales ? node->extent / facts->extent * node->further : 1;
     const bool many = node->run >= FEW || !node->node->type->per_frame;
     if (same > 0 && (many || !node->known)) {
-        return same * scale;
+        return stretched(same, facts->fixed, scale);
     }
     if (node->known) {
-        return node->own / (double)node->known * scale;
+        return stretched(node->own / (double)node->known, facts->fixed, scale);
     }
-    return other > 0 ? other * scale : type_seconds(eta, node->node->type);
+    return other > 0 ? stretched(other, facts->fixed, scale) : type_seconds(eta, node->node->type);
 }
 
 void us_eta_recall(struct us_eta *eta) {
@@ -127,20 +133,34 @@ static double blend(double old, double now) {
     return old > 0 ? (old + now) / 2 : now;
 }
 
+/* Seconds that a task takes however far its work extends: what its pace between two points of its
+ * progress does not explain. `known` when there is too little of that. */
+static double measured_fixed(const struct us_eta_node *node, double known) {
+    const double made = node->base >= 0 ? node->fraction - node->base : 0;
+    if (!(node->extent > 0) || made < 0.1) {
+        return known;
+    }
+    const double pace = (node->fraction_when - node->base_when) / made;
+    const double fixed = node->taken / (double)node->done - pace * (1 - node->first);
+    return fixed > 0 ? fixed : 0;
+}
+
 /* Seconds of a task that began where it was not begun before. */
-static double measured(const struct us_eta_node *node) {
+static double measured(const struct us_eta_node *node, double fixed) {
     const double mean = node->taken / (double)node->done;
     const bool went_on = !node->node->type->per_frame && node->first > 0.05 && node->first < 0.95;
-    return went_on ? mean / (1 - node->first) : mean;
+    return went_on ? stretched(mean, fixed, 1 / (1 - node->first)) : mean;
 }
 
 static void remember_node(const struct us_eta *eta, const struct us_eta_node *node) {
     struct us_eta_facts facts = node->facts;
-    const double seconds = measured(node);
+    const double fixed = measured_fixed(node, facts.fixed), seconds = measured(node, fixed);
     if (facts.extent > 0 && node->extent > 0) {
-        facts.warm *= node->extent / facts.extent;
-        facts.cold *= node->extent / facts.extent;
+        const double ratio = node->extent / facts.extent;
+        facts.warm = stretched(facts.warm, facts.fixed, ratio);
+        facts.cold = stretched(facts.cold, facts.fixed, ratio);
     }
+    facts.fixed = blend(facts.fixed, fixed);
     facts.extent = node->extent;
     double *same = node->cold ? &facts.cold : &facts.warm;
     *same = blend(*same, seconds);
