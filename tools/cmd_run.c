@@ -23,6 +23,11 @@
 
 static _Atomic int caught; /* lock-free, so that a handler may set it */
 static struct us_run *_Atomic current;
+static double begun; /* when the command did */
+
+static double seconds_so_far(void) {
+    return us_progress_now() - begun;
+}
 
 /* The first signal asks; a second one, or one before anything runs, ends at once. */
 static void on_signal(int number) {
@@ -97,7 +102,7 @@ static struct us_error *tell_plan(struct us_session *session, const struct us_ar
                                   const struct us_run_options *options, struct us_run *run,
                                   struct us_devices *devices, struct watch *watch) {
     watch->eta = us_eta_create(session->graph, session->store, run, options);
-    us_story_plan(watch->story, us_eta_plan(watch->eta));
+    us_story_plan(watch->story, us_eta_plan(watch->eta), seconds_so_far());
     us_progress_plan(watch->progress, watch->eta);
     if (us_run_takes_memory(run)) {
         us_devices_measure(devices);
@@ -163,6 +168,7 @@ static int run_graph(struct us_session *session, const struct us_arguments *argu
         us_progress_error(watch.progress, trace_error);
     }
     const int status = error ? us_code_status(error->code) : summary.status;
+    summary.seconds = seconds_so_far();
     us_story_keep(watch.story, session->store, &summary, caught ? 128 + caught : status, error);
     if (error) {
         us_show_error(error);
@@ -190,8 +196,9 @@ static bool stands(struct us_session *session, const struct us_arguments *argume
         us_warn(left_out, arguments->json);
         us_progress_plan_nothing(tasks, arguments->json);
         us_written_show(left_out + strlen(left_out) + 1, arguments->json);
-        us_progress_nothing(tasks, arguments->json);
-        us_story_keep_nothing(session->store, arguments, tasks);
+        const struct us_summary summary = {.cached = tasks, .seconds = seconds_so_far()};
+        us_progress_nothing(&summary, arguments->json);
+        us_story_keep_nothing(session->store, arguments, &summary);
     }
     us_str_finish(&note);
     return fine;
@@ -268,6 +275,7 @@ static bool nothing_to_do(const struct us_arguments *arguments) {
 }
 
 int us_command_run(const struct us_arguments *arguments) {
+    begun = us_progress_now();
     if (has_several_ranks()) {
         calm_openmp();
     } else if (nothing_to_do(arguments)) {

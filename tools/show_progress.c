@@ -390,11 +390,11 @@ void us_progress_plan_nothing(size_t tasks, bool json) {
     }
 }
 
-void us_progress_nothing(size_t tasks, bool json) {
+void us_progress_nothing(const struct us_summary *summary, bool json) {
     if (json) {
         json_t *line = us_json_begin("cached");
-        us_json_int(line, "count", (int64_t)tasks);
+        us_json_int(line, "count", (int64_t)summary->cached);
         us_json_end(line);
     }
-    print_summary(&(struct us_summary){.cached = tasks}, json);
+    print_summary(summary, json);
 }

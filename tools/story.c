@@ -52,8 +52,9 @@ void us_story_destroy(struct us_story *story) {
     }
 }
 
-void us_story_plan(struct us_story *story, const struct us_eta_plan *plan) {
-    story->estimate = plan->run && !plan->estimate.unknown ? plan->estimate.seconds : -1;
+void us_story_plan(struct us_story *story, const struct us_eta_plan *plan, double so_far) {
+    const bool known = plan->run && !plan->estimate.unknown;
+    story->estimate = known ? so_far + plan->estimate.seconds : -1;
 }
 
 /* "what was being done: because of what" */
@@ -221,12 +222,11 @@ void us_story_keep(struct us_story *story, struct us_store *store, const struct 
 }
 
 void us_story_keep_nothing(struct us_store *store, const struct us_arguments *arguments,
-                           size_t tasks) {
-    const struct us_summary summary = {.cached = tasks};
+                           const struct us_summary *summary) {
     char *identity = us_graph_identity(arguments->words[0]);
     bool kept = false;
     for (size_t most = NAMES; !kept; most /= 2) {
-        json_t *object = begin((int64_t)time(NULL), identity, &summary, 0);
+        json_t *object = begin((int64_t)time(NULL), identity, summary, 0);
         add_asked(object, arguments, most);
         kept = keep(store, identity, object) || most == 0;
     }

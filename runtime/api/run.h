@@ -80,9 +80,9 @@ struct us_run_options {
 
 struct us_summary {
     size_t ran, cached, failed, skipped, cancelled;
-    size_t remade; /* times that values which were not stored were made again; not in `ran` */
-    double seconds;
-    int status; /* exit status: 0, 1, 3, 75, 78, 130 */
+    size_t remade;  /* times that values which were not stored were made again; not in `ran` */
+    double seconds; /* of us_run_execute */
+    int status;     /* exit status: 0, 1, 3, 75, 78, 130 */
 };
 
 struct us_plan_entry {

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """What can be seen of runs: traces, the history, explain over every kind of task, states in the graph's picture, and the
 time that a run is expected to take."""
+import http.server
 import json
 import pathlib
 import re
@@ -8,6 +9,8 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
+import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 import pipeline as p
@@ -234,6 +237,30 @@ _, error = call("run", SHOT, "--frames", "1-9", status=2)
 p.check("node 'out' has none of the frames asked for, 1-9: it has 1001-1006\n  try: ask for some" in error, error)
 lines = p.events(call("run", SHOT, "--json", *asked[:-1], "1001-1003")[0])
 p.check("warning" not in {e["event"] for e in lines}, lines)
+
+# -- a run's seconds are all of it: planning waits half a second for a remote cache that has nothing
+class Slow(http.server.BaseHTTPRequestHandler):
+    waits = [0.5]
+
+    def do_GET(self):
+        time.sleep(Slow.waits.pop() if Slow.waits else 0)
+        self.send_response(404)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_):
+        pass
+
+
+server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Slow)
+threading.Thread(target=server.serve_forever, daemon=True).start()
+remote = ["--remote", f"http://127.0.0.1:{server.server_port}/c", "--remote-mode", "read"]
+lines = p.events(call("run", SHOT, "--json", "-p", "grow=7", "-p", "seed=3", "--only", "matte", *remote)[0])
+server.shutdown()
+p.check(not Slow.waits and lines[-1]["seconds"] >= 0.5, "seconds leave out planning:", lines[-1])
+kept = p.events(call("history", SHOT, "--json")[0])[-2]
+p.check(kept["parameters"]["grow"] == "7" and kept["seconds"] >= 0.5, kept)
+call("run", SHOT, "-p", "grow=2", "-p", "seed=3")
 
 # -- the picture
 call("run", FAILS, "--keep-going", status=1)
