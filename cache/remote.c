@@ -138,12 +138,6 @@ static struct us_error *get_object(struct us_store *store, const struct us_diges
     return NULL;
 }
 
-static void fetch_named(struct remote *remote, const struct remote_note *note) {
-    for (size_t i = 0; i < note->note.object_count; i++) {
-        has_object(&remote->store, &note->objects[i]);
-    }
-}
-
 static void fetch_record(struct remote *remote, const struct us_digest *key, uint8_t **bytes,
                          size_t *size) {
     if (!may_ask(remote, REMOTE_RECORD, key)) {
@@ -160,9 +154,6 @@ static void fetch_record(struct remote *remote, const struct us_digest *key, uin
     if (!head) {
         us_free(request.bytes);
         return;
-    }
-    if (remote->fetch_named) {
-        fetch_named(remote, &note);
     }
     *size = request.size - head;
     memmove(request.bytes, request.bytes + head, *size + 1);
@@ -319,7 +310,6 @@ struct us_error *us_remote_open(struct us_store *local, const struct us_remote_o
     remote->target = target;
     remote->reads = !options->no_reads;
     remote->ask_only = options->ask_only;
-    remote->fetch_named = options->fetch_named;
     atomic_store(&remote->writes, !options->no_writes);
     remote->breaker.opened = remote_now();
     pthread_mutex_init(&remote->lock, NULL);

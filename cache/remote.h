@@ -15,8 +15,7 @@
 struct us_remote_options {
     const char *url; /* http://HOST/PATH, https://HOST/PATH or s3://BUCKET/PREFIX */
     bool no_reads, no_writes;
-    bool ask_only;    /* has_object asks whether the object is there and does not fetch it */
-    bool fetch_named; /* a record found there brings along the objects that it names */
+    bool ask_only; /* has_object asks whether the object is there and does not fetch it */
 };
 
 /* Wraps `local`, which then belongs to *store and is closed with it. An error (US_USAGE: the URL or

@@ -95,7 +95,7 @@ struct remote {
     struct us_store *local;
     const struct us_curl *curl;
     struct remote_target target;
-    bool reads, ask_only, fetch_named;
+    bool reads, ask_only;
     atomic_bool off, writes; /* off: nothing is asked any more */
     atomic_int active;       /* requests under way */
     pthread_mutex_t lock;    /* for all that follows */
