@@ -3,10 +3,13 @@
 time that a run is expected to take."""
 import http.server
 import json
+import os
 import pathlib
+import pwd
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -161,6 +164,11 @@ p.check(runs[5]["parameters"] == {"grow": "2", "seed": "3"} and runs[4]["only"] 
 why = {n["node"]: n["why"] for n in runs[5]["nodes"]}
 p.check(why["matte"] == "erode_px 1 → 2" and why["cut"] == "gain 1 → 2" and "plate" not in why, why)
 p.check(all("@" in r["by"] and r["when"] > 1e9 and r["graph"] == str(scratch / SHOT) for r in runs), runs[0])
+nameless = {k: v for k, v in p.environment(CACHE).items() if k not in ("USER", "LOGNAME")}
+subprocess.run(p.command("run", FAILS, "--only", "plate"), env=nameless, cwd=scratch, check=True, capture_output=True)
+by = p.events(call("history", FAILS, "--json")[0])[-2]["by"]
+names = [user.pw_name for user in pwd.getpwall() if user.pw_uid == os.getuid()] or [f"uid {os.getuid()}"]
+p.check(by in [f"{name}@{socket.gethostname()}" for name in names], "without $USER it is by", by)
 table = call("history", SHOT)[0].splitlines()
 p.check(len(table) == 8 and re.search(r"^ +6  .* 25 +11 +0 .* grow=2, seed=3; matte: erode_px 1 → 2$", table[6]), table)
 one, _ = call("history", SHOT, "6")
