@@ -278,6 +278,11 @@ p.check('tooltip="matte: runs 6 of 6' in dot and "erode_px 2 → 5" in dot, dot)
 p.check("25 of 36 tasks to run" in dot, dot)
 failed, _ = call("graph", FAILS, "--states")
 p.check("failed in the last run" in failed and failed.count("#b3261e") == 3, failed)
+for picture in dot, failed:
+    used = set(re.findall(r'fillcolor="(#\w+)"', picture))
+    told_of = dict(re.findall(r'bgcolor="(#\w+)"[^>]*> </td><td>([^<]+)<', picture))
+    p.check(used and used <= set(told_of) and len(set(told_of.values())) == 5, "colours without a word in the legend:", used, told_of)
+    p.check("double frame: runs once" in picture and "heavy frame: an output" in picture, "the legend says nothing of frames")
 plain, _ = call("graph", SHOT, cache=scratch / "none")
 p.check("tooltip" not in plain and not (scratch / "none").exists(), "a plain picture needs no cache")
 if shutil.which("dot"):
