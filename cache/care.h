@@ -73,12 +73,12 @@ void us_pins_finish(struct us_pin *pins, size_t count);
 /* -- checking; struct us_cache_check is in cache.h */
 
 struct us_check_options {
-    double sample; /* part of the objects to read, above 0; 1: all of them */
+    double sample; /* part of the objects and of packed records to read, above 0; 1: all of them */
     void (*progress)(void *context, const char *doing, uint64_t done, uint64_t of);
     void *context;
 };
 
-/* Reads objects and every record and checks them, on all cores; heals what it can. */
+/* Reads objects and records and checks them, on all cores; heals what it can. */
 struct us_error *us_cache_check(struct us_store *store, const struct us_check_options *options,
                                 struct us_cache_check *check) US_NODISCARD;
 

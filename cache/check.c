@@ -28,7 +28,8 @@ struct checking {
     size_t folders;
 };
 
-static bool is_chosen(const struct checking *checking, const struct us_digest *digest) {
+static bool is_chosen(const void *context, const struct us_digest *digest) {
+    const struct checking *checking = context;
     uint64_t number;
     memcpy(&number, digest->bytes + 8, sizeof number);
     number = (number ^ checking->seed) * 0x9E3779B97F4A7C15u;
@@ -142,18 +143,20 @@ static struct us_error *check_all(struct checking *checking, struct us_cache_che
     struct cache *cache = checking->cache;
     struct us_cache_count leftovers = {0};
     const struct us_gc_options only_dead = {.leftover_seconds = INFINITY};
-    uint64_t bytes = 0, damaged = 0, before = atomic_load(&cache->records->damages);
-    US_TRY(us_records_verify(cache, &check->records, &bytes, &damaged));
+    const struct us_record_choice choice = {is_chosen, checking};
+    struct us_record_counts packed;
+    uint64_t before = atomic_load(&cache->records->damages);
+    US_TRY(us_records_check(cache, checking->chosen < UINT64_MAX ? &choice : NULL, &packed));
     US_TRY(us_parallel(256, check_folder, checking));
-    check->objects = checking->objects;
-    check->bytes = checking->bytes;
+    check->records = packed.records;
+    check->objects = checking->objects + packed.objects;
+    check->bytes = checking->bytes + packed.bytes;
     check->modes = checking->modes;
     US_TRY(remove_orphans(checking, &check->orphans));
     US_TRY(us_leftovers_clear(cache, &only_dead, &leftovers));
     check->leftovers = leftovers.files;
-    check->bytes += bytes;
     check->damaged = checking->damaged + atomic_load(&cache->records->damages) - before;
-    return us_records_each_object(cache, count_one, &check->objects);
+    return NULL;
 }
 
 struct us_error *us_cache_check(struct us_store *store, const struct us_check_options *options,

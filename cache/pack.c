@@ -151,6 +151,11 @@ enum us_pack_answer us_pack_find(int fd, const struct us_pack *pack, const struc
 }
 
 bool us_pack_check(int fd, const struct us_pack *pack) {
+    return us_pack_each(fd, pack, NULL, NULL);
+}
+
+bool us_pack_each(int fd, const struct us_pack *pack,
+                  void (*visit)(void *context, const struct us_row *row), void *context) {
     uint8_t rows[PACK_BLOCK * PACK_ROW], header[US_ENTRY_HEADER];
     size_t count;
     struct us_entry entry;
@@ -162,6 +167,11 @@ bool us_pack_check(int fd, const struct us_pack *pack) {
     for (size_t block = 0; block < pack->fence_count; block++) {
         if (!read_block(fd, pack, block, rows, &count)) {
             return false;
+        }
+        for (size_t i = 0; i < count && visit; i++) {
+            struct us_row row;
+            read_row(rows + i * PACK_ROW, &row);
+            visit(context, &row);
         }
     }
     return true;

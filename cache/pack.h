@@ -37,6 +37,9 @@ enum us_pack_answer us_pack_find(int fd, const struct us_pack *pack, const struc
                                  uint32_t kind, struct us_row *row);
 /* True when every row is as it was written. */
 bool us_pack_check(int fd, const struct us_pack *pack);
+/* The same, and visits the rows by key, up to where that is not so. */
+bool us_pack_each(int fd, const struct us_pack *pack,
+                  void (*visit)(void *context, const struct us_row *row), void *context);
 
 struct us_pack_writer {
     int fd, failed; /* errno */

@@ -211,16 +211,60 @@ void us_records_tidy(struct cache *cache) {
     }
 }
 
-struct check {
-    uint64_t records, bytes;
-    bool hurt;
+struct range {
+    uint64_t at, end;
 };
 
-static void check_part(struct cache *cache, struct us_record_part *part, struct check *check) {
+struct check {
+    const struct us_record_choice *choice;
+    struct us_record_counts counts;
+    bool hurt;
+    struct range *ranges; /* of the pack that is read */
+    size_t range_count, range_capacity;
+};
+
+static void add_range(struct check *check, uint64_t at, uint64_t end) {
+    us_grow(&check->ranges, &check->range_capacity, check->range_count, sizeof *check->ranges);
+    check->ranges[check->range_count++] = (struct range){at, end};
+}
+
+static void choose_row(void *context, const struct us_row *row) {
+    struct check *check = context;
+    if (check->choice && check->choice->chosen(check->choice->context, &row->key)) {
+        add_range(check, row->offset, row->offset + row->size);
+    }
+}
+
+static int by_place(const void *left, const void *right) {
+    const struct range *a = left, *b = right;
+    return (a->at > b->at) - (a->at < b->at);
+}
+
+/* What follows each other is read at once. */
+static void join_ranges(struct check *check) {
+    size_t count = 0;
+    if (check->range_count) {
+        qsort(check->ranges, check->range_count, sizeof *check->ranges, by_place);
+    }
+    for (size_t i = 0; i < check->range_count; i++) {
+        if (count && check->ranges[count - 1].end == check->ranges[i].at) {
+            check->ranges[count - 1].end = check->ranges[i].end;
+        } else {
+            check->ranges[count++] = check->ranges[i];
+        }
+    }
+    check->range_count = count;
+}
+
+/* Says what to read of a file: of a pack whose table is whole what is chosen, else all. */
+static void choose_ranges(struct cache *cache, struct us_record_part *part, struct check *check) {
     struct us_record_file *file = part->file;
+    check->range_count = 0;
     pthread_mutex_lock(&cache->records->lock);
-    bool table = file->pack.table_at != 0;
-    if (file->is_pack && !(table && us_pack_check(file->fd, &file->pack))) {
+    const bool table = file->pack.table_at != 0;
+    const bool whole =
+        file->is_pack && table && us_pack_each(file->fd, &file->pack, choose_row, check);
+    if (file->is_pack && !whole) {
         check->hurt = true;
         if (table) {
             us_records_lose_table(cache, file);
@@ -228,7 +272,16 @@ static void check_part(struct cache *cache, struct us_record_part *part, struct 
         }
     }
     pthread_mutex_unlock(&cache->records->lock);
-    struct us_scan scan = {.fd = file->fd, .end = part->end};
+    if (!whole || !check->choice) {
+        check->range_count = 0;
+        add_range(check, 0, part->end);
+    }
+    join_ranges(check);
+}
+
+static void check_range(struct cache *cache, struct us_record_file *file, const struct range *range,
+                        struct check *check) {
+    struct us_scan scan = {.fd = file->fd, .at = range->at, .end = range->end};
     struct us_scanned scanned;
     enum us_scan_result result;
     while ((result = us_scan_next(&scan, &scanned)) == US_SCAN_ENTRY || result == US_SCAN_DAMAGE) {
@@ -236,17 +289,26 @@ static void check_part(struct cache *cache, struct us_record_part *part, struct 
             check->hurt = true;
             us_records_damage(cache, file, scanned.offset, scanned.size);
         } else if (scanned.entry.kind == US_ENTRY_RECORD) {
-            check->records += stands(cache, &scanned.entry);
+            check->counts.records += stands(cache, &scanned.entry);
+        } else if (scanned.entry.kind == US_ENTRY_OBJECT) {
+            check->counts.objects += stands(cache, &scanned.entry);
         }
     }
-    check->bytes += scan.at;
+    check->counts.bytes += scan.at - range->at;
     us_scan_finish(&scan);
+}
+
+static void check_part(struct cache *cache, struct us_record_part *part, struct check *check) {
+    choose_ranges(cache, part, check);
+    for (size_t i = 0; i < check->range_count; i++) {
+        check_range(cache, part->file, &check->ranges[i], check);
+    }
 }
 
 static struct us_error *count_old(void *context, const struct us_record_view *view) {
     struct check *check = context;
-    check->records++;
-    check->bytes += view->bytes;
+    check->counts.records++;
+    check->counts.bytes += view->bytes;
     return NULL;
 }
 
@@ -269,9 +331,9 @@ static void read_ends(struct cache *cache) {
     pthread_mutex_unlock(&records->lock);
 }
 
-struct us_error *us_records_verify(struct cache *cache, uint64_t *records, uint64_t *bytes,
-                                   uint64_t *damaged) {
-    struct check check = {0};
+struct us_error *us_records_check(struct cache *cache, const struct us_record_choice *choice,
+                                  struct us_record_counts *counts) {
+    struct check check = {.choice = choice};
     struct us_record_part *parts;
     uint64_t before = atomic_load(&cache->records->damages);
     read_ends(cache);
@@ -280,9 +342,19 @@ struct us_error *us_records_verify(struct cache *cache, uint64_t *records, uint6
         check_part(cache, &parts[i], &check);
     }
     us_records_end_snapshot(cache, parts, count);
+    us_free(check.ranges);
     US_TRY(us_old_records_each(cache, count_old, &check));
-    *records = check.records;
-    *bytes = check.bytes;
-    *damaged = atomic_load(&cache->records->damages) - before;
+    *counts = check.counts;
+    counts->damaged = atomic_load(&cache->records->damages) - before;
     return check.hurt ? us_records_rebuild(cache) : NULL;
+}
+
+struct us_error *us_records_verify(struct cache *cache, uint64_t *records, uint64_t *bytes,
+                                   uint64_t *damaged) {
+    struct us_record_counts counts = {0};
+    struct us_error *error = us_records_check(cache, NULL, &counts);
+    *records = counts.records;
+    *bytes = counts.bytes;
+    *damaged = counts.damaged;
+    return error;
 }

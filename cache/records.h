@@ -45,6 +45,22 @@ struct us_error *us_records_compact(struct cache *cache,
 struct us_error *us_records_verify(struct cache *cache, uint64_t *records, uint64_t *bytes,
                                    uint64_t *damaged) US_NODISCARD;
 
+/* Which entries to read, by their keys. */
+struct us_record_choice {
+    bool (*chosen)(const void *context, const struct us_digest *key);
+    const void *context;
+};
+
+struct us_record_counts {
+    uint64_t records, objects; /* that stand, of those read */
+    uint64_t bytes, damaged;
+};
+
+/* The same of the entries that are chosen (NULL: all of them); what no pack has yet is read in any
+ * case. */
+struct us_error *us_records_check(struct cache *cache, const struct us_record_choice *choice,
+                                  struct us_record_counts *counts) US_NODISCARD;
+
 /* Makes packs and their tables anew from what the entries themselves say. */
 struct us_error *us_records_rebuild(struct cache *cache) US_NODISCARD;
 

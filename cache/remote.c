@@ -138,12 +138,6 @@ static struct us_error *get_object(struct us_store *store, const struct us_diges
     return NULL;
 }
 
-static void fetch_named(struct remote *remote, const struct remote_note *note) {
-    for (size_t i = 0; i < note->note.object_count; i++) {
-        has_object(&remote->store, &note->objects[i]);
-    }
-}
-
 static void fetch_record(struct remote *remote, const struct us_digest *key, uint8_t **bytes,
                          size_t *size) {
     if (!may_ask(remote, REMOTE_RECORD, key)) {
@@ -160,9 +154,6 @@ static void fetch_record(struct remote *remote, const struct us_digest *key, uin
     if (!head) {
         us_free(request.bytes);
         return;
-    }
-    if (remote->fetch_named) {
-        fetch_named(remote, &note);
     }
     *size = request.size - head;
     memmove(request.bytes, request.bytes + head, *size + 1);
@@ -189,6 +180,8 @@ static struct us_error *put_object(struct us_store *store, const struct us_diges
     US_TRY(remote->local->ops->put_object(remote->local, digest, bytes, size));
     if (atomic_load(&remote->writes) && !atomic_load(&remote->off)) {
         remote_queue_object(remote, digest, false);
+    } else {
+        remote_count_unsent(remote, REMOTE_OBJECT, digest);
     }
     remote_tell(remote);
     return NULL;
@@ -201,6 +194,8 @@ static struct us_error *put_record(struct us_store *store, const struct us_diges
     US_TRY(remote->local->ops->put_record(remote->local, key, note, bytes, size, won));
     if (*won && atomic_load(&remote->writes) && !atomic_load(&remote->off)) {
         remote_queue_record(remote, key, note, bytes, size, false);
+    } else if (*won) {
+        remote_count_unsent(remote, REMOTE_RECORD, key);
     }
     remote_tell(remote);
     return NULL;
@@ -319,7 +314,7 @@ struct us_error *us_remote_open(struct us_store *local, const struct us_remote_o
     remote->target = target;
     remote->reads = !options->no_reads;
     remote->ask_only = options->ask_only;
-    remote->fetch_named = options->fetch_named;
+    remote->may_write = !options->no_writes;
     atomic_store(&remote->writes, !options->no_writes);
     remote->breaker.opened = remote_now();
     pthread_mutex_init(&remote->lock, NULL);

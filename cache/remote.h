@@ -15,8 +15,7 @@
 struct us_remote_options {
     const char *url; /* http://HOST/PATH, https://HOST/PATH or s3://BUCKET/PREFIX */
     bool no_reads, no_writes;
-    bool ask_only;    /* has_object asks whether the object is there and does not fetch it */
-    bool fetch_named; /* a record found there brings along the objects that it names */
+    bool ask_only; /* has_object asks whether the object is there and does not fetch it */
 };
 
 /* Wraps `local`, which then belongs to *store and is closed with it. An error (US_USAGE: the URL or
@@ -38,8 +37,8 @@ void us_remote_close(struct us_store *store);
 struct us_remote_counts {
     uint64_t objects_sent, records_sent, bytes_sent;
     uint64_t objects_fetched, records_fetched, bytes_fetched;
-    uint64_t there;    /* not sent: the server had it */
-    uint64_t given_up; /* not sent: the server would not take it, or is off */
+    uint64_t there;    /* asked about before sending: the server has it */
+    uint64_t given_up; /* objects and records that were to be sent and did not get there */
     uint64_t waiting;  /* to be sent */
     double lost;       /* seconds that failed and slow requests cost */
     bool off;          /* nothing is asked any more */

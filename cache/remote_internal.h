@@ -60,6 +60,7 @@ enum remote_flag {
     REMOTE_THERE = 1 << 0,   /* the server has it */
     REMOTE_DAMAGED = 1 << 1, /* what it has is damaged, and that was said */
     REMOTE_DROPPED = 1 << 2, /* dropped here: not to be fetched */
+    REMOTE_UNSENT = 1 << 3,  /* made here and not sent: it is counted */
 };
 struct remote_fact {
     struct us_digest key;
@@ -95,7 +96,8 @@ struct remote {
     struct us_store *local;
     const struct us_curl *curl;
     struct remote_target target;
-    bool reads, ask_only, fetch_named;
+    bool reads, ask_only;
+    bool may_write;          /* else nobody misses what is not sent */
     atomic_bool off, writes; /* off: nothing is asked any more */
     atomic_int active;       /* requests under way */
     pthread_mutex_t lock;    /* for all that follows */
@@ -165,6 +167,8 @@ void remote_queue_object(struct remote *remote, const struct us_digest *digest, 
 void remote_queue_record(struct remote *remote, const struct us_digest *key,
                          const struct us_record_note *note, const void *bytes, size_t size,
                          bool wait);
+/* Something that the server should have will not be sent: counts it once. */
+void remote_count_unsent(struct remote *remote, enum remote_kind kind, const struct us_digest *key);
 /* Forgets a record that waits. */
 void remote_queue_forget(struct remote *remote, const struct us_digest *key);
 void remote_queue_drain(struct remote *remote, double seconds);

@@ -23,11 +23,33 @@ struct remote_job {
     struct remote_job *next;
 };
 
-static void set_flag(struct remote *remote, enum remote_kind kind, const struct us_digest *key,
-                     unsigned flag) {
+/* With the lock. */
+static void count_unsent(struct remote *remote, enum remote_kind kind,
+                         const struct us_digest *key) {
+    struct remote_fact *fact = remote_fact_at(&remote->facts, kind, key);
+    const bool there = fact->flags & REMOTE_THERE && !(fact->flags & REMOTE_DAMAGED);
+    if (!there && !(fact->flags & REMOTE_UNSENT)) {
+        fact->flags |= REMOTE_UNSENT;
+        remote->counts.given_up++;
+    }
+}
+
+void remote_count_unsent(struct remote *remote, enum remote_kind kind,
+                         const struct us_digest *key) {
+    if (remote->may_write) {
+        pthread_mutex_lock(&remote->lock);
+        count_unsent(remote, kind, key);
+        pthread_mutex_unlock(&remote->lock);
+    }
+}
+
+/* It is there, after all where it was given up before. */
+static void note_there(struct remote *remote, enum remote_kind kind, const struct us_digest *key) {
     pthread_mutex_lock(&remote->lock);
     struct remote_fact *fact = remote_fact_at(&remote->facts, kind, key);
-    fact->flags = (uint8_t)((fact->flags & ~(unsigned)REMOTE_DAMAGED) | flag);
+    remote->counts.given_up -= (fact->flags & REMOTE_UNSENT) != 0;
+    fact->flags =
+        (uint8_t)((fact->flags & ~(unsigned)(REMOTE_DAMAGED | REMOTE_UNSENT)) | REMOTE_THERE);
     pthread_mutex_unlock(&remote->lock);
 }
 
@@ -96,7 +118,7 @@ static bool send_object(struct remote *remote, const struct us_digest *digest) {
     }
     bool sent = answer == REMOTE_OK || answer == REMOTE_EXISTS;
     if (sent) {
-        set_flag(remote, REMOTE_OBJECT, digest, REMOTE_THERE);
+        note_there(remote, REMOTE_OBJECT, digest);
     }
     return sent;
 }
@@ -141,7 +163,7 @@ static bool send_record(struct remote *remote, const struct remote_job *job) {
         put(remote, REMOTE_RECORD, &job->key, job->bytes, job->size, replace);
     bool sent = answer == REMOTE_OK || answer == REMOTE_EXISTS;
     if (sent) {
-        set_flag(remote, REMOTE_RECORD, &job->key, REMOTE_THERE);
+        note_there(remote, REMOTE_RECORD, &job->key);
     }
     return sent;
 }
@@ -187,8 +209,9 @@ static bool gives_up(const struct remote *remote) {
 static void give_up(struct remote *remote) {
     for (int kind = REMOTE_OBJECT; kind <= REMOTE_RECORD; kind++) {
         while (remote->first[kind]) {
-            free_job(pop(remote, (enum remote_kind)kind));
-            remote->counts.given_up++;
+            struct remote_job *job = pop(remote, (enum remote_kind)kind);
+            count_unsent(remote, job->kind, &job->key);
+            free_job(job);
         }
     }
 }
@@ -219,7 +242,9 @@ static void *upload(void *context) {
         remote->busy--;
         remote->at_work[self] = 0;
         remote->object_lost |= object && !sent;
-        remote->counts.given_up += !sent;
+        if (!sent) {
+            count_unsent(remote, job->kind, &job->key);
+        }
         free_job(job);
         pthread_cond_broadcast(&remote->wake);
         pthread_cond_broadcast(&remote->done);
@@ -250,7 +275,7 @@ static void enqueue(struct remote *remote, struct remote_job *job, bool wait) {
         pthread_cond_wait(&remote->done, &remote->lock);
     }
     if (full || gives_up(remote) || !remote->thread_count) {
-        remote->counts.given_up++;
+        count_unsent(remote, job->kind, &job->key);
         remote->object_lost |= job->kind == REMOTE_OBJECT;
         free_job(job);
     } else {

@@ -5,6 +5,7 @@
 #include "runtime/base/mem.h"
 #include "tools/cache_verbs.h"
 #include "tools/session.h"
+#include "tools/show_error.h"
 
 static struct us_error *need_remote(bool remote) {
     return remote ? NULL
@@ -48,7 +49,40 @@ static void say_nothing(struct us_store *store, bool json) {
     }
 }
 
-/* Planning a graph looks at all that a run of it would use. */
+static void mark_above(const struct us_node *node, bool *wanted) {
+    for (int p = 0; p < us_port_count(node->type->inputs); p++) {
+        for (size_t k = 0; k < node->inputs[p].count; k++) {
+            wanted[node->inputs[p].links[k].node] = true;
+        }
+    }
+}
+
+/* Planning has fetched what tasks read that run for certain. What is left are results that are
+ * asked for themselves, and what tasks may read that run only if something above them changes. */
+static void fetch_rest(const struct us_session *session, struct us_run *run) {
+    const struct us_graph *graph = session->graph;
+    bool *wanted = us_calloc(graph->node_count + 1, sizeof *wanted);
+    const size_t count = us_run_plan_count(run);
+    for (size_t i = 0; i < graph->output_count; i++) {
+        wanted[graph->outputs[i].node] = true;
+    }
+    for (size_t i = 0; i < count; i++) {
+        const struct us_plan_entry entry = us_run_plan_brief(run, i);
+        if (entry.maybe) {
+            mark_above(entry.node, wanted);
+        }
+    }
+    for (size_t i = 0; i < count; i++) {
+        const struct us_plan_entry entry = us_run_plan_brief(run, i);
+        const struct us_plan_result result = us_run_plan_result(run, i);
+        const bool here = wanted[entry.node - graph->nodes] && !entry.run && result.stored;
+        for (size_t k = 0; here && result.objects && k < result.count; k++) {
+            session->store->ops->has_object(session->store, &result.objects[k]);
+        }
+    }
+    us_free(wanted);
+}
+
 struct us_error *us_cache_pull(const struct us_arguments *arguments) {
     struct us_session session;
     struct us_arguments of_graph = *arguments;
@@ -63,6 +97,10 @@ struct us_error *us_cache_pull(const struct us_arguments *arguments) {
         options.event = on_event;
         options.devices_later = true;
         error = us_run_create(session.graph, session.store, &options, &run);
+    }
+    if (!error) {
+        us_warn(us_run_left_out(run), arguments->json);
+        fetch_rest(&session, run);
     }
     us_run_destroy(run);
     if (!error) {

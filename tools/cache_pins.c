@@ -142,13 +142,17 @@ static struct us_error *choose_nodes(const struct us_graph *graph,
                                      const struct us_arguments *arguments, bool *wanted) {
     for (size_t i = 2; i < arguments->word_count; i++) {
         const char *name = arguments->words[i];
-        const struct us_node *node = us_graph_find(graph, name);
-        if (!node) {
+        bool any = false;
+        for (size_t k = 0; k < graph->node_count; k++) {
+            const bool is = us_node_is_of(&graph->nodes[k], name);
+            wanted[k] |= is;
+            any |= is;
+        }
+        if (!any) {
             const char *near = us_graph_nearest(graph, name);
             return near ? us_fail(US_USAGE, "no node '%s'; did you mean '%s'?", name, near)
                         : us_fail(US_USAGE, "no node '%s' in '%s'", name, graph->path);
         }
-        wanted[node - graph->nodes] = true;
     }
     for (size_t i = 0; i < graph->output_count && arguments->word_count == 2; i++) {
         wanted[graph->outputs[i].node] = true;

@@ -58,11 +58,9 @@ static bool is_wanted(const struct us_plan_entry *entry, const struct wanted *wa
 /* A template's name is not one of a node, but its nodes' names start with it. */
 static struct us_error *check_name(const struct us_graph *graph, const char *name) {
     struct us_str list = {0};
-    const size_t length = strlen(name);
     for (size_t i = 0; i < graph->node_count && !us_graph_find(graph, name); i++) {
-        const char *other = graph->nodes[i].name;
-        if (strncmp(other, name, length) == 0 && other[length] == '.') {
-            us_str_printf(&list, "%s%s", list.length ? ", " : "", other);
+        if (us_node_is_of(&graph->nodes[i], name)) {
+            us_str_printf(&list, "%s%s", list.length ? ", " : "", graph->nodes[i].name);
         }
     }
     struct us_error *error =

@@ -124,6 +124,7 @@ static struct us_error *plan(struct us_session *session, const struct us_argumen
     US_TRY(us_run_create(session->graph, session->store, &options, &run));
     struct us_error *error = find_devices(session, run, arguments, &devices);
     options.device_count = devices.count;
+    us_warn(us_run_left_out(run), arguments->json);
     struct us_eta *eta = us_eta_create(session->graph, session->store, run, &options);
     if (!error && arguments->json) {
         error = print_json(run, eta);

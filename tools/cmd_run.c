@@ -23,6 +23,11 @@
 
 static _Atomic int caught; /* lock-free, so that a handler may set it */
 static struct us_run *_Atomic current;
+static double begun; /* when the command did */
+
+static double seconds_so_far(void) {
+    return us_progress_now() - begun;
+}
 
 /* The first signal asks; a second one, or one before anything runs, ends at once. */
 static void on_signal(int number) {
@@ -75,13 +80,17 @@ static bool name_of(struct us_session *session, const struct us_arguments *argum
                                       arguments->setting_count, &options, name);
 }
 
+/* What `stands` tells again: the number of tasks, the warning of frames left out, what was written.
+ */
 static void remember(struct us_session *session, const struct us_arguments *arguments,
                      struct us_run *run, const struct us_summary *summary,
                      const struct us_str *written) {
     struct us_digest name;
     struct us_str note = {0};
     const size_t tasks = summary->ran + summary->cached;
+    const char *left_out = us_run_left_out(run);
     us_str_append_bytes(&note, &tasks, sizeof tasks);
+    us_str_append_bytes(&note, left_out ? left_out : "", left_out ? strlen(left_out) + 1 : 1);
     us_str_append_bytes(&note, us_str_text(written), written->length);
     if (summary->status == 0 && name_of(session, arguments, &name)) {
         us_standing_remember(run, &name, note.data, note.length);
@@ -93,12 +102,20 @@ static struct us_error *tell_plan(struct us_session *session, const struct us_ar
                                   const struct us_run_options *options, struct us_run *run,
                                   struct us_devices *devices, struct watch *watch) {
     watch->eta = us_eta_create(session->graph, session->store, run, options);
-    us_story_plan(watch->story, us_eta_plan(watch->eta));
+    us_story_plan(watch->story, us_eta_plan(watch->eta), seconds_so_far());
     us_progress_plan(watch->progress, watch->eta);
     if (us_run_takes_memory(run)) {
         us_devices_measure(devices);
     }
     return us_memory_show(run, US_MEMORY_OF_RANGES, arguments->json);
+}
+
+static void warn_of_frames(const struct us_run *run, struct watch *watch) {
+    const struct us_event event = {
+        .kind = US_EVENT_WARNING, .worker = -1, .status = us_run_left_out(run)};
+    if (event.status) {
+        on_event(watch, &event);
+    }
 }
 
 static struct us_error *execute(struct us_session *session, const struct us_arguments *arguments,
@@ -117,6 +134,7 @@ static struct us_error *execute(struct us_session *session, const struct us_argu
     options.standing = name_of(session, arguments, &name) ? &name : NULL;
     US_TRY(us_run_create(session->graph, session->store, &options, &run));
     atomic_store(&current, run); /* whoever reads the plan may ask it to stop */
+    warn_of_frames(run, watch);
     struct us_error *error = tell_plan(session, arguments, &options, run, &devices, watch);
     if (!error) {
         error = us_run_execute(run, summary);
@@ -151,6 +169,7 @@ static int run_graph(struct us_session *session, const struct us_arguments *argu
         us_progress_error(watch.progress, trace_error);
     }
     const int status = error ? us_code_status(error->code) : summary.status;
+    summary.seconds = seconds_so_far();
     us_story_keep(watch.story, session->store, &summary, caught ? 128 + caught : status, error);
     if (error) {
         us_show_error(error);
@@ -170,13 +189,17 @@ static bool stands(struct us_session *session, const struct us_arguments *argume
     struct us_str note = {0};
     size_t tasks;
     bool fine = name_of(session, arguments, &name) &&
-                us_standing_recall(session->store, &name, &note) && note.length >= sizeof tasks;
+                us_standing_recall(session->store, &name, &note) && note.length > sizeof tasks &&
+                memchr(note.data + sizeof tasks, '\0', note.length - sizeof tasks);
     if (fine) {
+        const char *left_out = note.data + sizeof tasks;
         memcpy(&tasks, note.data, sizeof tasks);
+        us_warn(left_out, arguments->json);
         us_progress_plan_nothing(tasks, arguments->json);
-        us_written_show(note.data + sizeof tasks, arguments->json);
-        us_progress_nothing(tasks, arguments->json);
-        us_story_keep_nothing(session->store, arguments, tasks);
+        us_written_show(left_out + strlen(left_out) + 1, arguments->json);
+        const struct us_summary summary = {.cached = tasks, .seconds = seconds_so_far()};
+        us_progress_nothing(&summary, arguments->json);
+        us_story_keep_nothing(session->store, arguments, &summary);
     }
     us_str_finish(&note);
     return fine;
@@ -258,6 +281,7 @@ static struct us_error *open_or_load(const struct us_arguments *arguments,
 
 int us_command_run(const struct us_arguments *arguments) {
     struct us_session session = {0};
+    begun = us_progress_now();
     if (has_several_ranks()) {
         calm_openmp();
     } else if (nothing_to_do(arguments, &session)) {

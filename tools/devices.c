@@ -29,7 +29,7 @@ static bool wants_devices(const struct us_graph *graph) {
 }
 
 static struct us_error *unknown(const char *text, size_t length) {
-    return us_error_hint(us_fail(US_MISSING,
+    return us_error_hint(us_fail(US_USAGE,
                                  "--devices names '%.*s', allowed auto, cpu, cuda:N, cpu:N",
                                  (int)length, text),
                          "understudy devices");
@@ -65,7 +65,7 @@ static struct us_error *parse_device(const char *text, size_t length,
     }
     device->ordinal = (int)ordinal;
     if (budget && !us_size_parse(budget, &device->budget)) {
-        return us_fail(US_MISSING, "--devices gives '%s' the memory '%s', wanted a size such as 8G",
+        return us_fail(US_USAGE, "--devices gives '%s' the memory '%s', wanted a size such as 8G",
                        name, budget);
     }
     return NULL;
@@ -73,24 +73,16 @@ static struct us_error *parse_device(const char *text, size_t length,
 
 /* Adds one name of the list. */
 static struct us_error *add_named(const char *name, size_t length, struct us_devices *devices) {
-    const struct us_cuda_module *module;
-    const char *why_not;
     struct us_run_device device;
     US_TRY(parse_device(name, length, &device));
-    if (device.kind == US_DEVICE_CUDA) {
-        const int count = us_cuda_device_count(&module, &why_not);
-        if (device.ordinal >= count) {
-            return absent(device.ordinal, count, why_not);
-        }
-    }
     for (size_t i = 0; i < devices->count; i++) {
         if (devices->list[i].kind == device.kind && devices->list[i].ordinal == device.ordinal) {
-            return us_fail(US_MISSING, "--devices names '%s:%d' twice", kinds[device.kind],
+            return us_fail(US_USAGE, "--devices names '%s:%d' twice", kinds[device.kind],
                            device.ordinal);
         }
     }
     if (devices->count == US_DEVICES_MOST) {
-        return us_fail(US_MISSING, "--devices names more than %d", US_DEVICES_MOST);
+        return us_fail(US_USAGE, "--devices names more than %d", US_DEVICES_MOST);
     }
     devices->list[devices->count++] = device;
     return NULL;
@@ -128,11 +120,25 @@ static void add_gpus(int count, struct us_devices *devices) {
     }
 }
 
+static struct us_error *check_there(const struct us_run_device *device) {
+    const struct us_cuda_module *module;
+    const char *why_not;
+    if (device->kind != US_DEVICE_CUDA) {
+        return NULL;
+    }
+    const int count = us_cuda_device_count(&module, &why_not);
+    return device->ordinal < count ? NULL : absent(device->ordinal, count, why_not);
+}
+
+/* What is written wrong is told before what is not there. */
 static struct us_error *add_list(const char *text, struct us_devices *devices) {
     for (const char *name = text; name;) {
         const size_t length = strcspn(name, ",");
         US_TRY(add_named(name, length, devices));
         name = name[length] ? name + length + 1 : NULL;
+    }
+    for (size_t i = 0; i < devices->count; i++) {
+        US_TRY(check_there(&devices->list[i]));
     }
     return NULL;
 }

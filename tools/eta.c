@@ -47,7 +47,7 @@ static struct us_eta_node *find_or_add(struct us_eta *eta, size_t *capacity,
         us_grow(&eta->nodes, capacity, eta->count, sizeof *eta->nodes);
         struct us_eta_node *node = &eta->nodes[eta->count++];
         *node = (struct us_eta_node){
-            .node = entry->node, .why = entry->why, .seconds = -1, .first = -1};
+            .node = entry->node, .why = entry->why, .seconds = -1, .first = -1, .base = -1};
         node->extent = us_eta_extent(entry->node, entry->why, &node->further);
         *place = (uint32_t)eta->count;
     }
@@ -101,13 +101,29 @@ static double seconds_now(const struct us_eta_node *node) {
            (weight_of_memory + (double)node->done);
 }
 
+/* A part of its work is measured: a percent, or without anything to go by for some seconds. */
+static bool tells_progress(const struct us_eta_node *node, double now) {
+    const double made = node->fraction - node->base;
+    return node->base >= 0 &&
+           (made > 0.01 || (made > 0 && node->seconds < 0 && now - node->base_when > 2));
+}
+
 static double left_of(const struct us_eta_node *node, double begun, double now) {
-    const double seconds = seconds_now(node), made = node->fraction - node->first;
-    if (!node->node->type->per_frame && node->first >= 0 && made > 0.01) {
-        return (now - node->first_when) / made * (1 - node->fraction);
+    const double seconds = seconds_now(node);
+    if (tells_progress(node, now)) {
+        return (now - node->base_when) / (node->fraction - node->base) * (1 - node->fraction);
     }
     const double rest = begun + seconds - now;
     return rest > 0.05 * seconds ? rest : 0.05 * seconds;
+}
+
+/* Whether anything at work says how far it is. */
+static bool any_progress(const struct us_eta *eta, double now) {
+    bool any = false;
+    for (size_t i = 0; i < eta->running_count; i++) {
+        any |= tells_progress(&eta->nodes[eta->running[i].node], now);
+    }
+    return any;
 }
 
 static struct us_estimate look(const struct us_eta *eta, double now) {
@@ -215,14 +231,17 @@ static bool stop_running(struct us_eta *eta, const struct us_event *event) {
 }
 
 static void note_progress(struct us_eta_node *node, double fraction, double now) {
-    if (fraction < 0) {
+    if (fraction < 0 || node->node->type->per_frame) {
         return;
     }
     if (node->first < 0) {
         node->first = fraction;
-        node->first_when = now;
+    } else if (node->base < 0 && fraction > node->first) {
+        node->base = fraction;
+        node->base_when = now;
     }
     node->fraction = fraction < 1 ? fraction : 1;
+    node->fraction_when = now;
 }
 
 void us_eta_event(struct us_eta *eta, const struct us_event *event, double now) {
@@ -268,8 +287,12 @@ double us_eta_left(struct us_eta *eta, double now, bool *at_least) {
         eta->looked = now;
         eta->left = estimate.seconds;
         eta->at_least = estimate.unknown;
+        eta->tellable = !estimate.unknown || any_progress(eta, now);
     }
     *at_least = eta->at_least;
+    if (!eta->tellable) {
+        return -1;
+    }
     const double left = eta->left - (now - eta->looked);
     return left > 0 ? left : 0;
 }

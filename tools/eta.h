@@ -3,7 +3,8 @@
  * A task's duration is, in this order: the mean of its node's tasks in runs of the same kind (their
  * inputs made in that run, or read from the cache), its own last one, the node's mean in runs of
  * the other kind, the mean of its type in any graph. A node's mean grows with a parameter that
- * extends its work (training steps). All of it is kept in the index. */
+ * extends its work (training steps), but for what it takes to begin and to end, which its progress
+ * tells. All of it is kept in the index. */
 #ifndef US_TOOLS_ETA_H
 #define US_TOOLS_ETA_H
 
@@ -37,7 +38,8 @@ const struct us_node *us_eta_node(const struct us_eta *eta, size_t index);
 
 /* While it runs: one event at a time. `now` is of one clock that only goes forward. */
 void us_eta_event(struct us_eta *eta, const struct us_event *event, double now);
-/* Seconds from `now` to the end; looked at anew twice a second. *at_least: something is unknown. */
+/* Seconds from `now` to the end; looked at anew twice a second. *at_least: something is unknown,
+ * but a training at work says how far it is; negative: too little is known to tell. */
 double us_eta_left(struct us_eta *eta, double now, bool *at_least);
 
 /* After the run: remembers how long everything took. */

@@ -10,6 +10,37 @@
 enum { FEW = 3 };
 static const double most_overhead = 0.25; /* seconds a task; more is not ours */
 
+static const struct us_param *find_extending(const struct us_node *node, const char *clause) {
+    for (const struct us_param *param = node->type->params; param && param->name; param++) {
+        const size_t length = strlen(param->name);
+        if (param->role == US_EXTENDING && strncmp(clause, param->name, length) == 0 &&
+            clause[length] == ' ') {
+            return param;
+        }
+    }
+    return NULL;
+}
+
+/* How much of `param` is left when nothing but what extends the work changed: "steps 100 → 400". */
+static double left_to_do(const struct us_node *node, const struct us_param *param,
+                         const char *why) {
+    double left = 1;
+    for (const char *clause = why; clause; clause = strstr(clause, ", ")) {
+        clause += clause > why ? 2 : 0;
+        const struct us_param *changed = find_extending(node, clause);
+        if (!changed) {
+            return 1;
+        }
+        const char *arrow = strstr(clause, "→ ");
+        if (arrow && changed == param) {
+            const double from = strtod(clause + strlen(param->name), NULL);
+            const double to = strtod(arrow + strlen("→ "), NULL);
+            left = from > 0 && from < to ? (to - from) / to : 1;
+        }
+    }
+    return left;
+}
+
 double us_eta_extent(const struct us_node *node, const char *why, double *further) {
     *further = 1;
     for (const struct us_param *param = node->type->params; param && param->name; param++) {
@@ -18,12 +49,7 @@ double us_eta_extent(const struct us_node *node, const char *why, double *furthe
         }
         int64_t value;
         memcpy(&value, (const char *)node->params + param->offset, sizeof value);
-        const size_t length = strlen(param->name);
-        const char *arrow = why ? strstr(why, "→ ") : NULL;
-        if (arrow && strncmp(why, param->name, length) == 0 && why[length] == ' ') {
-            const double from = strtod(why + length, NULL), to = strtod(arrow + 4, NULL);
-            *further = from > 0 && from < to ? (to - from) / to : 1;
-        }
+        *further = why ? left_to_do(node, param, why) : 1;
         return (double)value;
     }
     return 0;
@@ -66,6 +92,12 @@ static double type_seconds(const struct us_eta *eta, const struct us_node_type *
     return seconds;
 }
 
+/* Seconds of the same work `ratio` times as far, of which `fixed` stay what they are. */
+static double stretched(double seconds, double fixed, double ratio) {
+    const double once = fixed < seconds ? fixed : seconds;
+    return once + (seconds - once) * ratio;
+}
+
 static double expected(const struct us_eta *eta, const struct us_eta_node *node) {
     const struct us_eta_facts *facts = &node->facts;
     const double same = node->cold ? facts->cold : facts->warm;
@@ -74,12 +106,12 @@ static double expected(const struct us_eta *eta, const struct us_eta_node *node)
     const double scale = scales ? node->extent / facts->extent * node->further : 1;
     const bool many = node->run >= FEW || !node->node->type->per_frame;
     if (same > 0 && (many || !node->known)) {
-        return same * scale;
+        return stretched(same, facts->fixed, scale);
     }
     if (node->known) {
-        return node->own / (double)node->known * scale;
+        return stretched(node->own / (double)node->known, facts->fixed, scale);
     }
-    return other > 0 ? other * scale : type_seconds(eta, node->node->type);
+    return other > 0 ? stretched(other, facts->fixed, scale) : type_seconds(eta, node->node->type);
 }
 
 void us_eta_recall(struct us_eta *eta) {
@@ -99,20 +131,34 @@ static double blend(double old, double now) {
     return old > 0 ? (old + now) / 2 : now;
 }
 
+/* Seconds that a task takes however far its work extends: what its pace between two points of its
+ * progress does not explain. `known` when there is too little of that. */
+static double measured_fixed(const struct us_eta_node *node, double known) {
+    const double made = node->base >= 0 ? node->fraction - node->base : 0;
+    if (!(node->extent > 0) || made < 0.1) {
+        return known;
+    }
+    const double pace = (node->fraction_when - node->base_when) / made;
+    const double fixed = node->taken / (double)node->done - pace * (1 - node->first);
+    return fixed > 0 ? fixed : 0;
+}
+
 /* Seconds of a task that began where it was not begun before. */
-static double measured(const struct us_eta_node *node) {
+static double measured(const struct us_eta_node *node, double fixed) {
     const double mean = node->taken / (double)node->done;
     const bool went_on = !node->node->type->per_frame && node->first > 0.05 && node->first < 0.95;
-    return went_on ? mean / (1 - node->first) : mean;
+    return went_on ? stretched(mean, fixed, 1 / (1 - node->first)) : mean;
 }
 
 static void remember_node(const struct us_eta *eta, const struct us_eta_node *node) {
     struct us_eta_facts facts = node->facts;
-    const double seconds = measured(node);
+    const double fixed = measured_fixed(node, facts.fixed), seconds = measured(node, fixed);
     if (facts.extent > 0 && node->extent > 0) {
-        facts.warm *= node->extent / facts.extent;
-        facts.cold *= node->extent / facts.extent;
+        const double ratio = node->extent / facts.extent;
+        facts.warm = stretched(facts.warm, facts.fixed, ratio);
+        facts.cold = stretched(facts.cold, facts.fixed, ratio);
     }
+    facts.fixed = blend(facts.fixed, fixed);
     facts.extent = node->extent;
     double *same = node->cold ? &facts.cold : &facts.warm;
     *same = blend(*same, seconds);

@@ -8,6 +8,7 @@
 struct us_eta_facts {
     double warm, cold; /* its inputs were made in the same run; some came from the cache */
     double extent;     /* the value of its extending parameter then; 0: it has none */
+    double fixed;      /* of these seconds, those that do not grow with it: begin and end */
 };
 
 struct us_eta_node {
@@ -28,8 +29,10 @@ struct us_eta_node {
     size_t gone;   /* tasks that have begun or need not any more */
     size_t cached; /* told so, those of the plan first */
     size_t done, failed;
-    double taken;                       /* seconds of those done */
-    double first, first_when, fraction; /* progress of a node without frames; first < 0: none */
+    double taken; /* seconds of those done */
+    /* Progress of a node without frames: the first told, the next (what happens once, such as
+     * choosing plans, is over then), and the last. Negative: none. */
+    double first, base, base_when, fraction, fraction_when;
 };
 
 struct us_eta_task {
@@ -51,7 +54,7 @@ struct us_eta {
     struct us_eta_task *running;
     size_t running_count, running_capacity;
     double looked, left;
-    bool at_least;
+    bool at_least, tellable;
 };
 
 /* Fills in facts and seconds of the nodes that run, and the overhead. */

@@ -37,7 +37,6 @@ struct us_error *us_remote_wrap(const struct us_arguments *arguments, enum us_re
         .no_writes =
             use == US_REMOTE_ASK || use == US_REMOTE_PULL || (read && use != US_REMOTE_PUSH),
         .ask_only = use == US_REMOTE_ASK,
-        .fetch_named = use == US_REMOTE_PULL,
     };
     struct us_store *remote;
     US_TRY(us_remote_open(*store, &options, &remote));

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "runtime/base/mem.h"
+#include "tools/json_line.h"
 
 enum { LONGEST_LINE = 1 << 20, SHOWN = 100, SHOWN_BEFORE = 60 };
 
@@ -142,4 +143,20 @@ int us_show_error(struct us_error *error) {
     int status = us_code_status(error->code);
     us_error_free(error);
     return status;
+}
+
+void us_warn(const char *text, bool json) {
+    if (!text || !text[0]) {
+        return;
+    }
+    if (json) {
+        json_t *line = us_json_begin("warning");
+        us_json_text(line, "text", text);
+        us_json_end(line);
+        return;
+    }
+    struct us_str plain = {0};
+    us_plain_text(text, strlen(text), &plain);
+    fprintf(stderr, "warning: %s\n", us_str_text(&plain));
+    us_str_finish(&plain);
 }

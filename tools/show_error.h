@@ -9,6 +9,8 @@
 #ifndef US_TOOLS_SHOW_ERROR_H
 #define US_TOOLS_SHOW_ERROR_H
 
+#include <stdbool.h>
+
 #include "runtime/base/error.h"
 #include "runtime/base/str.h"
 
@@ -16,6 +18,9 @@ void us_error_text(const struct us_error *error, struct us_str *out);
 
 /* Prints to stderr, frees, and returns the exit status that the error's code stands for. */
 int us_show_error(struct us_error *error);
+
+/* Prints a warning to stderr, or as an event; nothing for NULL or "". */
+void us_warn(const char *text, bool json);
 
 /* Appends text with control characters and what is not UTF-8 made harmless: file names and values
  * come from files. */

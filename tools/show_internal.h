@@ -39,10 +39,10 @@ void us_node_view_close(const struct us_node_view *view, struct us_str *out);
 
 void us_live_draw(struct us_progress *progress, bool now);
 void us_live_clear(struct us_progress *progress);
-/* Appends the time to the end of the run, ", run ETA 0:06:40" after `between`; nothing when it is
- * not known. */
+/* Appends the time to the end of the run, ", run ETA 0:06:40" or ", run ETA at least 0:06:40" after
+ * `between`; nothing when it is not known. */
 void us_run_left_print(struct us_progress *progress, const char *between, struct us_str *out);
-/* `left` seconds to the end of the run; negative: not known. */
-void us_json_show(const struct us_event *event, double left);
+/* `left` seconds to the end of the run, or `at_least` so many; negative: not known. */
+void us_json_show(const struct us_event *event, double left, bool at_least);
 
 #endif

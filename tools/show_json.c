@@ -3,7 +3,7 @@
 #include "tools/json_line.h"
 #include "tools/show_internal.h"
 
-void us_json_show(const struct us_event *event, double left) {
+void us_json_show(const struct us_event *event, double left, bool at_least) {
     static const char *const names[] = {
         [US_EVENT_START] = "start",     [US_EVENT_DONE] = "done",
         [US_EVENT_CACHED] = "cached",   [US_EVENT_FAILED] = "failed",
@@ -45,6 +45,9 @@ void us_json_show(const struct us_event *event, double left) {
         us_json_text(line, "status", event->status);
         if (left >= 0) {
             us_json_real(line, "eta_seconds", left);
+            if (at_least) {
+                json_object_set_new(line, "at_least", json_true());
+            }
         }
         break;
     case US_EVENT_WARNING:

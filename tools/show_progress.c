@@ -212,8 +212,8 @@ void us_run_left_print(struct us_progress *progress, const char *between, struct
     bool at_least = true;
     const double left =
         progress->eta ? us_eta_left(progress->eta, us_progress_now(), &at_least) : -1;
-    if (!at_least && left >= 0.5) {
-        us_str_printf(out, "%srun ETA ", between);
+    if (left >= 0.5) {
+        us_str_printf(out, "%srun ETA %s", between, at_least ? "at least " : "");
         us_time_print(left, out);
     }
 }
@@ -320,12 +320,12 @@ void us_progress_event(void *context, const struct us_event *event) {
         note_progress(view, event, now);
     }
     if (progress->way == US_SHOW_JSON) {
-        bool at_least = true;
+        bool at_least = false;
         double left = -1;
         if (event->kind == US_EVENT_PROGRESS) {
             left = us_eta_left(progress->eta, now, &at_least);
         }
-        us_json_show(event, at_least ? -1 : left);
+        us_json_show(event, left, at_least);
         return;
     }
     show_trouble(progress, view, event);
@@ -398,11 +398,11 @@ void us_progress_plan_nothing(size_t tasks, bool json) {
     }
 }
 
-void us_progress_nothing(size_t tasks, bool json) {
+void us_progress_nothing(const struct us_summary *summary, bool json) {
     if (json) {
         json_t *line = us_json_begin("cached");
-        us_json_int(line, "count", (int64_t)tasks);
+        us_json_int(line, "count", (int64_t)summary->cached);
         us_json_end(line);
     }
-    print_summary(&(struct us_summary){.cached = tasks}, json);
+    print_summary(summary, json);
 }

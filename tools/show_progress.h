@@ -39,6 +39,6 @@ void us_estimate_json(const struct us_eta_plan *plan, json_t *line);
 void us_progress_summary(const struct us_progress *progress, const struct us_summary *summary);
 /* The first and the last of it for a run that had nothing to look at: so many tasks were cached. */
 void us_progress_plan_nothing(size_t tasks, bool json);
-void us_progress_nothing(size_t tasks, bool json);
+void us_progress_nothing(const struct us_summary *summary, bool json);
 
 #endif

@@ -1,5 +1,6 @@
 #include "tools/story.h"
 
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -56,8 +57,9 @@ void us_story_destroy(struct us_story *story) {
     }
 }
 
-void us_story_plan(struct us_story *story, const struct us_eta_plan *plan) {
-    story->estimate = plan->run && !plan->estimate.unknown ? plan->estimate.seconds : -1;
+void us_story_plan(struct us_story *story, const struct us_eta_plan *plan, double so_far) {
+    const bool known = plan->run && !plan->estimate.unknown;
+    story->estimate = known ? so_far + plan->estimate.seconds : -1;
 }
 
 /* "what was being done: because of what" */
@@ -117,16 +119,27 @@ static void set_cut(json_t *object, const char *name, const char *text, size_t m
     us_str_finish(&cut);
 }
 
-static void add_user(json_t *object) {
-    char host[256] = "?", text[512];
+/* A farm's jobs may have no $USER, and a container's user no name. */
+static void user_name(char *text, size_t size) {
+    char bytes[4096];
+    struct passwd entry, *found = NULL;
     const char *user = getenv("USER");
     user = user && user[0] ? user : getenv("LOGNAME");
-    gethostname(host, sizeof host - 1);
     if (user && user[0]) {
-        snprintf(text, sizeof text, "%.200s@%s", user, host);
+        snprintf(text, size, "%s", user);
+    } else if (getpwuid_r(getuid(), &entry, bytes, sizeof bytes, &found) == 0 && found &&
+               found->pw_name[0]) {
+        snprintf(text, size, "%s", found->pw_name);
     } else {
-        snprintf(text, sizeof text, "%u@%s", (unsigned)getuid(), host);
+        snprintf(text, size, "uid %u", (unsigned)getuid());
     }
+}
+
+static void add_user(json_t *object) {
+    char user[201], host[256] = "?", text[512];
+    user_name(user, sizeof user);
+    gethostname(host, sizeof host - 1);
+    snprintf(text, sizeof text, "%s@%s", user, host);
     set_cut(object, "by", text, TEXT);
 }
 
@@ -245,12 +258,11 @@ void us_story_keep(struct us_story *story, struct us_store *store, const struct 
 }
 
 void us_story_keep_nothing(struct us_store *store, const struct us_arguments *arguments,
-                           size_t tasks) {
-    const struct us_summary summary = {.cached = tasks};
+                           const struct us_summary *summary) {
     char *identity = us_graph_identity(arguments->words[0]);
     bool kept = false;
     for (size_t most = NAMES; !kept; most /= 2) {
-        json_t *object = begin((int64_t)time(NULL), identity, &summary, 0);
+        json_t *object = begin((int64_t)time(NULL), identity, summary, 0);
         add_asked(object, arguments, most);
         kept = keep(store, identity, object) || most == 0;
     }

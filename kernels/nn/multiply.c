@@ -1,7 +1,6 @@
 #include "kernels/nn/multiply_internal.h"
 
 #include <omp.h>
-#include <oneapi/dnnl/dnnl.h>
 
 #include "kernels/nn/dnnl_internal.h"
 

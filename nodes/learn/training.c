@@ -311,11 +311,18 @@ static bool reached(const struct us_training *t) {
            (!isnan(until) && t->step >= US_LOSS_WINDOW && us_training_loss(t, t->step) < until);
 }
 
-static struct us_error *report(struct us_training *t) {
-    if (t->step % 10 == 0) {
-        us_task_status(t->task, "step %llu of %llu, loss %.4f", (unsigned long long)t->step,
-                       (unsigned long long)t->target, us_training_loss(t, t->step));
+static void tell_status(struct us_training *t) {
+    const unsigned long long step = t->step, target = t->target;
+    if (step) {
+        us_task_status(t->task, "step %llu of %llu, loss %.4f", step, target,
+                       us_training_loss(t, t->step));
+    } else {
+        us_task_status(t->task, "step 0 of %llu", target);
     }
+}
+
+static struct us_error *report(struct us_training *t) {
+    tell_status(t);
     struct us_error *stop = us_task_progress(t->task, (double)t->step / (double)t->target);
     return stop ? stopped(t, stop) : NULL;
 }

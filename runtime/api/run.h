@@ -68,7 +68,8 @@ struct us_run_options {
     double read_rate; /* bytes a second at which results come back from the cache, for what is worth
                          storing; 0: 500 million */
     bool keep_going;
-    const char *const *targets; /* node names instead of the graph's outputs; NULL: outputs */
+    const char *const *targets; /* names of nodes, or of templates' uses (all of their nodes),
+                                   instead of the graph's outputs; NULL: outputs */
     size_t target_count;
     const struct us_frames *frames; /* only these frames of the targets; NULL: all */
     void (*event)(void *context, const struct us_event *event); /* one at a time; from any thread */
@@ -81,9 +82,9 @@ struct us_run_options {
 
 struct us_summary {
     size_t ran, cached, failed, skipped, cancelled;
-    size_t remade; /* times that values which were not stored were made again; not in `ran` */
-    double seconds;
-    int status; /* exit status: 0, 1, 3, 75, 78, 130 */
+    size_t remade;  /* times that values which were not stored were made again; not in `ran` */
+    double seconds; /* of us_run_execute */
+    int status;     /* exit status: 0, 1, 3, 75, 78, 130 */
 };
 
 struct us_plan_entry {
@@ -99,12 +100,16 @@ struct us_plan_entry {
 };
 
 /* Builds the tasks that `options` asks for and finds their plan keys: digests of source files,
- * existing records. Fails before anything runs when a source file is missing, frames do not fit, or
- * two nodes write one path. `graph` and `store` must outlive the run. */
+ * existing records. Fails before anything runs when a source file is missing, frames do not fit, a
+ * target has none of the frames asked for, or two nodes write one path. `graph` and `store` must
+ * outlive the run. */
 struct us_error *us_run_create(struct us_graph *graph, struct us_store *store,
                                const struct us_run_options *options,
                                struct us_run **run) US_NODISCARD;
 void us_run_destroy(struct us_run *run);
+
+/* A sentence on those of the frames asked for that no target has; NULL: there are none such. */
+const char *us_run_left_out(const struct us_run *run);
 
 /* What us_run_execute would do, in order; tasks nobody needs are left out. */
 size_t us_run_plan_count(const struct us_run *run);

@@ -51,7 +51,7 @@ static void explain_run(struct us_run *run, const struct task *task, int depth,
     us_str_printf(out, "%*s%s %s: %s\n", 2 * depth, "", task_label(run, task, &run->arena),
                   task->maybe ? "runs if what is above it really changes" : "would run", task->why);
     const struct task *cause = NULL;
-    if (us_str_starts(task->why, "input ")) {
+    if (strstr(task->why, "input '")) {
         each_input(run, task, find_cause, &cause);
     }
     if (cause) {

@@ -141,143 +141,15 @@ void history_finish(struct us_run *run) {
     }
 }
 
-static bool same(const char *a, size_t a_size, const char *b, size_t b_size) {
-    return a_size == b_size && memcmp(a, b, a_size) == 0;
-}
-
-/* The old value of a field (the `nth` of that name), or false. */
-static bool old_field(const struct us_str *fields, const struct field *wanted, size_t nth,
-                      struct field *found) {
-    size_t at = 0;
-    while (next_field(fields->data, fields->length, &at, found)) {
-        if (same(found->name, found->name_size, wanted->name, wanted->name_size) && nth-- == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* What changed above: a task that runs, else one that stands under another key than last time. */
-static const struct task *changed_above(struct us_run *run, const struct input_ref *refs,
-                                        size_t count) {
-    for (size_t i = 0; i < count; i++) {
-        if (run->tasks[refs[i].task].run) {
-            return &run->tasks[refs[i].task];
-        }
-    }
-    for (size_t i = 0; i < count; i++) {
-        const struct task *above = &run->tasks[refs[i].task];
-        const struct history history = history_recall(run, above);
-        if (history.when && !us_digest_equal(&history.plan_key, &above->plan_key)) {
-            return above;
-        }
-    }
-    return NULL;
-}
-
-static const char *input_why(struct us_run *run, const struct task *task, const char *port,
-                             size_t port_size) {
-    char *name = us_strndup(port, port_size);
-    int index = us_port_find(task_node(run, task)->type->inputs, name);
-    us_free(name);
-    struct us_arena *arena = &run->arena;
-    size_t count = 0;
-    struct input_ref *refs = index >= 0 ? task_inputs(run, task, index, arena, &count) : NULL;
-    const struct task *above = changed_above(run, refs, count);
-    if (above) {
-        return us_arena_printf(arena, "input '%.*s' changed: %s", (int)port_size, port,
-                               task_label(run, above, arena));
-    }
-    return us_arena_printf(arena, "input '%.*s' is connected differently or covers other frames",
-                           (int)port_size, port);
-}
-
-static const char *source_path(struct us_run *run, const struct task *task, size_t nth) {
-    const struct us_node *node = task_node(run, task);
-    struct us_sources sources = {.arena = &run->arena};
-    void *params = us_arena_alloc(&run->arena, node->type->params_size + 1);
-    us_node_params_at(node, task->frame, params);
-    struct us_error *error = node->type->sources(params, task->frame, &sources);
-    us_error_free(error);
-    return nth < sources.count ? sources.items[nth].path : "a source file";
-}
-
-static const char *describe(struct us_run *run, const struct task *task, const struct field *now,
-                            const struct field *old, size_t source) {
-    struct us_arena *arena = &run->arena;
-    int n = (int)now->name_size;
-    if (us_str_starts(now->name, "param.")) {
-        return us_arena_printf(arena, "%.*s %.*s → %.*s", n - 6, now->name + 6,
-                               old ? (int)old->value_size : 5, old ? old->value : "unset",
-                               (int)now->value_size, now->value);
-    }
-    if (us_str_starts(now->name, "source.")) {
-        const char *path = source_path(run, task, source);
-        return old ? us_arena_printf(arena, "%s changed on disk (digest %.8s → %.8s)", path,
-                                     old->value, now->value)
-                   : us_arena_printf(arena, "%s is read now", path);
-    }
-    if (us_str_starts(now->name, "input.")) {
-        return input_why(run, task, now->name + 6, now->name_size - 6);
-    }
-    return us_arena_printf(arena, "%.*s %.*s → %.*s", n, now->name, old ? (int)old->value_size : 4,
-                           old ? old->value : "none", (int)now->value_size, now->value);
-}
-
-const char *first_difference(struct us_run *run, const struct task *task, const struct us_str *past,
-                             const struct us_str *fields) {
-    struct field now, old, before[32];
-    size_t at = 0, seen = 0, source = 0;
-    while (next_field(fields->data, fields->length, &at, &now)) {
-        size_t nth = 0;
-        for (size_t i = 0; i < seen && i < 32; i++) {
-            nth += same(before[i].name, before[i].name_size, now.name, now.name_size);
-        }
-        bool there = old_field(past, &now, nth, &old);
-        if (!there || !same(old.value, old.value_size, now.value, now.value_size)) {
-            return describe(run, task, &now, there ? &old : NULL, source);
-        }
-        source += us_str_starts(now.name, "source.");
-        before[seen % 32] = now;
-        seen++;
-    }
-    at = 0;
-    while (next_field(past->data, past->length, &at, &old)) {
-        size_t found_at = 0;
-        bool found = false;
-        while (!found && next_field(fields->data, fields->length, &found_at, &now)) {
-            found = same(old.name, old.name_size, now.name, now.name_size);
-        }
-        if (!found) {
-            return us_arena_printf(&run->arena, "%.*s is no longer given (was %.*s)",
-                                   (int)old.name_size, old.name, (int)old.value_size, old.value);
-        }
-    }
-    return NULL;
-}
-
-static void has_moved(struct us_run *run, struct task *task, void *context) {
-    (void)run;
-    *(bool *)context |= task->moved;
-}
-
 /* Without a look at the record: what was remembered is what the run before left, and no file that
- * the task reads changed, so that the first input that did is the first difference. */
+ * the task reads changed, so that the inputs that did are all that differs. */
 static const char *why_moved(struct us_run *run, const struct task *task,
                              const struct history *history) {
     struct us_digest key;
     if (task->reread || !base_key(run, task, &key) || !us_digest_equal(&key, &history->plan_key)) {
         return NULL;
     }
-    const struct us_port *ports = task_node(run, task)->type->inputs;
-    for (int port = 0; port < us_port_count(ports); port++) {
-        bool moved = false;
-        each_port_input(run, task, port, has_moved, &moved);
-        if (moved) {
-            return input_why(run, task, ports[port].name, strlen(ports[port].name));
-        }
-    }
-    return NULL;
+    return moved_inputs(run, task);
 }
 
 const char *why_miss(struct us_run *run, const struct task *task) {
@@ -296,7 +168,7 @@ const char *why_miss(struct us_run *run, const struct task *task) {
     const char *why = "it is not as it was when it last ran";
     if (record_fields(run, &history.plan_key, &past, &reason)) {
         struct us_error *error = plan_fields(run, task, &fields);
-        const char *difference = error ? NULL : first_difference(run, task, &past, &fields);
+        const char *difference = error ? NULL : differences(run, task, &past, &fields);
         why = difference ? difference : why;
         us_error_free(error);
     }

@@ -95,6 +95,10 @@ void us_run_destroy(struct us_run *run) {
     us_free(run);
 }
 
+const char *us_run_left_out(const struct us_run *run) {
+    return run->left_out;
+}
+
 size_t us_run_plan_count(const struct us_run *run) {
     return run->plan_count;
 }

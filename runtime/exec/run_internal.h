@@ -126,6 +126,8 @@ struct us_run {
     struct us_memory_use *memory_uses; /* once `memory_known` */
     size_t memory_use_count, memory_use_capacity;
     struct us_error *refusal; /* NULL: may run */
+    const char *left_out;     /* which of the frames asked for nothing has; NULL: none */
+    bool frames_mattered;     /* a target has frames, of which some were asked for */
     bool refused;             /* it was handed out */
     bool memory_known;
 
@@ -289,10 +291,20 @@ void history_write(struct us_run *run);
 void history_finish(struct us_run *run);
 /* A sentence on why the record of a task cannot serve; in the arena. */
 const char *why_miss(struct us_run *run, const struct task *task);
-/* The first difference between a history and the plan fields now, one clause in the arena; NULL
- * when there is none. */
-const char *first_difference(struct us_run *run, const struct task *task, const struct us_str *old,
-                             const struct us_str *fields);
+
+/* -- difference.c */
+/* What differs between old plan fields and those now, clauses joined by ", ": at most six, then
+ * "and N more". In the arena; NULL when nothing does. */
+const char *differences(struct us_run *run, const struct task *task, const struct us_str *old,
+                        const struct us_str *fields);
+/* The same of a task of which nothing but inputs can differ, by what moved above it. */
+const char *moved_inputs(struct us_run *run, const struct task *task);
+
+/* -- targets.c: what the run is for */
+/* Asks for the targets. */
+struct us_error *ask_targets(struct us_run *run) US_NODISCARD;
+/* The same, and marks what they need. */
+struct us_error *mark_targets(struct us_run *run) US_NODISCARD;
 
 /* -- plan.c */
 bool is_lost(const struct us_run *run, const struct us_digest *digest);

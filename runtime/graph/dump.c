@@ -93,7 +93,9 @@ static void append_legend(struct us_str *out, const struct us_dot_legend *legend
         us_str_append_markup(out, legend->marks[i].note);
         us_str_append(out, "</td>");
     }
-    us_str_append(out, "</tr></table>>;\n");
+    us_str_printf(out, "</tr><tr><td colspan=\"%zu\">", 2 * legend->count);
+    us_str_append(out, "<font color=\"#606060\">double frame: runs once, not frame by frame; heavy "
+                       "frame: an output of the graph</font></td></tr></table>>;\n");
 }
 
 static void append_edges(struct us_str *out, const struct us_graph *graph,

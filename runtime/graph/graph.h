@@ -83,6 +83,8 @@ void us_graph_destroy(struct us_graph *graph);
 /* The node of that name, or NULL; and the nearest name for a message, or NULL. */
 struct us_node *us_graph_find(const struct us_graph *graph, const char *name);
 const char *us_graph_nearest(const struct us_graph *graph, const char *name);
+/* True for the node of that name, and for those of a template's use of that name. */
+bool us_node_is_of(const struct us_node *node, const char *name);
 
 /* Fills `params` (type->params_size bytes, the caller's) with the node's values at a frame: a copy
  * of node->params with the animations evaluated. Shares the node's strings. */

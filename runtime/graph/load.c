@@ -150,6 +150,11 @@ struct us_node *us_graph_find(const struct us_graph *graph, const char *name) {
     return NULL;
 }
 
+bool us_node_is_of(const struct us_node *node, const char *name) {
+    const size_t length = strlen(name);
+    return strncmp(node->name, name, length) == 0 && strchr(".", node->name[length]);
+}
+
 const char *us_graph_nearest(const struct us_graph *graph, const char *name) {
     struct us_name_list names = {0};
     for (size_t i = 0; i < graph->node_count; i++) {

@@ -337,6 +337,54 @@ static void a_server_that_fails_is_done_without(void **state) {
     goes_on_alone(NULL, "redirects are not followed");
 }
 
+static struct us_remote_counts counts_of(struct us_store *store) {
+    struct us_remote_counts counts;
+    us_remote_flush(store, -1);
+    us_remote_counts(store, &counts);
+    return counts;
+}
+
+static void put_some(struct us_store *store, const char *prefix, int count) {
+    for (int i = 0; i < count; i++) {
+        char name[64], key[64];
+        snprintf(name, sizeof name, "%s %d", prefix, i);
+        snprintf(key, sizeof key, "key of %s %d", prefix, i);
+        put_object(store, name);
+        assert_true(put_record(store, key, "text", name));
+    }
+}
+
+static void what_is_not_sent_is_counted_to_the_end(void **state) {
+    (void)state;
+    struct warnings warnings;
+    http_server_behave(HTTP_ERRORS);
+    struct us_store *store = open_host("errors", NULL, &warnings);
+    put_some(store, "before", 10);
+    struct us_remote_counts counts = counts_of(store);
+    assert_true(counts.off);
+    assert_int_equal(counts.given_up, 20);
+    put_some(store, "after", 5);
+    put_object(store, "after 1"); /* made twice, missed once */
+    counts = counts_of(store);
+    assert_int_equal(counts.given_up, 30);
+    assert_int_equal(counts.objects_sent + counts.records_sent, 0);
+    us_remote_close(store);
+
+    http_server_behave(HTTP_NO_PUT);
+    store = open_host("refused", NULL, &warnings);
+    put_some(store, "refused", 3);
+    (void)counts_of(store);
+    put_some(store, "later", 3);
+    assert_int_equal(counts_of(store).given_up, 12);
+    us_remote_close(store);
+
+    const struct us_remote_options reads = {.no_writes = true};
+    store = open_host("reads", &reads, &warnings);
+    put_some(store, "mine", 3);
+    assert_int_equal(counts_of(store).given_up, 0);
+    us_remote_close(store);
+}
+
 static void a_silent_server_is_done_without(void **state) {
     (void)state;
     http_server_behave(HTTP_MUTE);
@@ -430,6 +478,7 @@ int main(void) {
         cmocka_unit_test_setup(a_lying_head_costs_only_the_asking, http_server_forget),
         cmocka_unit_test_setup(a_server_that_is_not_there_is_done_without, http_server_forget),
         cmocka_unit_test_setup(a_server_that_fails_is_done_without, http_server_forget),
+        cmocka_unit_test_setup(what_is_not_sent_is_counted_to_the_end, http_server_forget),
         cmocka_unit_test_setup(a_silent_server_is_done_without, http_server_forget),
         cmocka_unit_test_setup(a_dripping_server_is_done_without, http_server_forget),
         cmocka_unit_test_setup(a_server_that_takes_nothing_is_still_read, http_server_forget),

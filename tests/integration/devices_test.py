@@ -49,6 +49,11 @@ p.check(all("device" not in line for line in lines), "`cpu` alone is no device")
 p.check(len(expected) == 12 and digests == expected, "the same files with and without devices")
 
 for text, wanted in (("cpu:0,cpu:0", "--devices names 'cpu:0' twice"), ("cpu:x", "--devices names 'cpu:x', allowed auto, cpu, cuda:N, cpu:N"),
+                     ("cuda:x", "--devices names 'cuda:x', allowed"), ("gpu0", "--devices names 'gpu0', allowed"), ("", "--devices names '', allowed"),
+                     ("cuda:77,gpu0", "--devices names 'gpu0', allowed"),
                      ("cpu:0=much", "--devices gives 'cpu:0' the memory 'much', wanted a size such as 8G")):
-    _, err = p.call("run", graph, "--devices", text, cache=scratch / "none", status=3)
-    p.check(wanted in err, text, err)
+    for command in "run", "plan":
+        _, err = p.call(command, graph, "--devices", text, cache=scratch / "none", status=2)
+        p.check(wanted in err, text, err)
+_, err = p.call("run", graph, "--devices", "cuda:77", cache=scratch / "none", status=3)
+p.check("there is no device 'cuda:77'" in err, err)

@@ -2,6 +2,7 @@
 """Only what changed runs again, `plan` says so beforehand, and `run` does what `plan` said."""
 import os
 import pathlib
+import re
 import shutil
 import sys
 import time
@@ -27,6 +28,9 @@ def planned_and_run(*words):
     done, lines = p.run(graph, *base, *words, cache=cache)
     p.check(p.ran(lines) == to_run, "plan and run differ:", sorted(map(str, p.ran(lines) ^ to_run)))
     p.check(done["ran"] == summary["run"], "counts differ", done, summary)
+    for line in lines:
+        step = line["event"] == "progress" and re.match(r"step (\d+) of (\d+)", line.get("status", ""))
+        p.check(not step or abs(int(step[1]) / int(step[2]) - line["fraction"]) < 1e-6, "step and fraction differ:", line)
     return to_run, tasks
 
 

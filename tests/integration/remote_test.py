@@ -52,6 +52,14 @@ def run(name, remote, *words, **more):
     return summary, ran, warnings, time.monotonic() - begun
 
 
+def call(name, remote, *words, status=0, **more):
+    env, folder = host(name)
+    env.update(UNDERSTUDY_REMOTE=remote, **more)
+    done = subprocess.run(p.command(*words), env=env, capture_output=True, text=True, timeout=120)
+    p.check(done.returncode == status, words, "exit", done.returncode, done.stdout, done.stderr)
+    return done.stdout, done.stderr
+
+
 def same_outputs(name):
     p.check(p.digests(scratch / name / "out") == WANTED, name, "has other outputs than without a remote")
 
@@ -74,15 +82,20 @@ with Nginx(scratch / "server") as server:
     same_outputs("second")
     p.check([r for r in server.requests() if r[0] == "PUT"] == puts, "nothing is sent twice")
     second_ran = ran
+
+    # A pull fetches what that run did, and nothing else: not the model that the frames were made with.
+    def fetched(since):
+        return {r[2] for r in server.requests()[since:] if r[0] == "GET" and r[1] == "200" and "/cas/" in r[2]}
+
+    def pull(name):
+        since = len(server.requests())
+        call(name, server.url, "cache", "pull", GRAPH, "-p", f"out={scratch}/{name}/out")
+        return fetched(since)
+
+    wanted, got = fetched(0), pull("pulled")
+    p.check(got == wanted and len(got) > 10, "a pull fetches other than a run:", len(got - wanted), len(wanted - got))
+    p.check(pull("pulled") == set(), "pulled twice")
     print(f"alone {alone_seconds:.1f} s, second host {seconds:.1f} s: ran {second['ran']}, cached {second['cached']}")
-
-def call(name, remote, *words, status=0, **more):
-    env, folder = host(name)
-    env.update(UNDERSTUDY_REMOTE=remote, **more)
-    done = subprocess.run(p.command(*words), env=env, capture_output=True, text=True, timeout=120)
-    p.check(done.returncode == status, words, "exit", done.returncode, done.stdout, done.stderr)
-    return done.stdout, done.stderr
-
 
 # Behind TLS and a password: push and pull, and what happens without the one or the other.
 key, certificate = scratch / "key.pem", scratch / "certificate.pem"

@@ -1,13 +1,19 @@
 #!/usr/bin/env python3
 """What can be seen of runs: traces, the history, explain over every kind of task, states in the graph's picture, and the
 time that a run is expected to take."""
+import http.server
 import json
+import os
 import pathlib
+import pwd
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
+import threading
+import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 import pipeline as p
@@ -158,6 +164,11 @@ p.check(runs[5]["parameters"] == {"grow": "2", "seed": "3"} and runs[4]["only"] 
 why = {n["node"]: n["why"] for n in runs[5]["nodes"]}
 p.check(why["matte"] == "erode_px 1 → 2" and why["cut"] == "gain 1 → 2" and "plate" not in why, why)
 p.check(all("@" in r["by"] and r["when"] > 1e9 and r["graph"] == str(scratch / SHOT) for r in runs), runs[0])
+nameless = {k: v for k, v in p.environment(CACHE).items() if k not in ("USER", "LOGNAME")}
+subprocess.run(p.command("run", FAILS, "--only", "plate"), env=nameless, cwd=scratch, check=True, capture_output=True)
+by = p.events(call("history", FAILS, "--json")[0])[-2]["by"]
+names = [user.pw_name for user in pwd.getpwall() if user.pw_uid == os.getuid()] or [f"uid {os.getuid()}"]
+p.check(by in [f"{name}@{socket.gethostname()}" for name in names], "without $USER it is by", by)
 table = call("history", SHOT)[0].splitlines()
 p.check(len(table) == 8 and re.search(r"^ +6  .* 25 +11 +0 .* grow=2, seed=3; matte: erode_px 1 → 2$", table[6]), table)
 one, _ = call("history", SHOT, "6")
@@ -217,6 +228,48 @@ for slip, wanted in (("mate@1001", "no node 'mate'; did you mean 'matte'?"),
                      ("sheet@1001", "node 'sheet' has no such frames")):
     p.check(wanted in explain(slip, status=2), slip, explain(slip, status=2))
 
+# -- frames that nothing has are told of, in each run; none at all is an error; a template's use is all of its nodes
+asked = ["-p", "grow=2", "-p", "seed=3", "--only", "view", "--frames", "999-1002,7000"]
+for _ in range(2):
+    lines = p.events(call("run", SHOT, "--json", *asked)[0])
+    told_of = [e["text"] for e in lines if e["event"] == "warning"]
+    p.check(told_of == ["3 of 5 frames asked for are left out, nothing has them: 999-1000,7000"], told_of)
+    p.check(p.cached(lines) == lines[-1]["cached"] == 6 and lines[-1]["ran"] == 0, lines)
+_, error = call("run", SHOT, *asked)
+p.check(error == "warning: 3 of 5 frames asked for are left out, nothing has them: 999-1000,7000\n", error)
+out, error = call("plan", SHOT, *asked)
+p.check("view.soft  2 frames     cached" in out and error.startswith("warning: 3 of 5 frames"), out, error)
+lines = p.events(call("plan", SHOT, *asked, "--json")[0])
+p.check(lines[0] == {"event": "warning", "text": told_of[0]}, lines[0])
+_, error = call("run", SHOT, "--frames", "1-9", status=2)
+p.check("node 'out' has none of the frames asked for, 1-9: it has 1001-1006\n  try: ask for some" in error, error)
+lines = p.events(call("run", SHOT, "--json", *asked[:-1], "1001-1003")[0])
+p.check("warning" not in {e["event"] for e in lines}, lines)
+
+# -- a run's seconds are all of it: planning waits half a second for a remote cache that has nothing
+class Slow(http.server.BaseHTTPRequestHandler):
+    waits = [0.5]
+
+    def do_GET(self):
+        time.sleep(Slow.waits.pop() if Slow.waits else 0)
+        self.send_response(404)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_):
+        pass
+
+
+server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Slow)
+threading.Thread(target=server.serve_forever, daemon=True).start()
+remote = ["--remote", f"http://127.0.0.1:{server.server_port}/c", "--remote-mode", "read"]
+lines = p.events(call("run", SHOT, "--json", "-p", "grow=7", "-p", "seed=3", "--only", "matte", *remote)[0])
+server.shutdown()
+p.check(not Slow.waits and lines[-1]["seconds"] >= 0.5, "seconds leave out planning:", lines[-1])
+kept = p.events(call("history", SHOT, "--json")[0])[-2]
+p.check(kept["parameters"]["grow"] == "7" and kept["seconds"] >= 0.5, kept)
+call("run", SHOT, "-p", "grow=2", "-p", "seed=3")
+
 # -- the picture
 call("run", FAILS, "--keep-going", status=1)
 dot, _ = call("graph", SHOT, "--states", *GROW)
@@ -225,6 +278,11 @@ p.check('tooltip="matte: runs 6 of 6' in dot and "erode_px 2 → 5" in dot, dot)
 p.check("25 of 36 tasks to run" in dot, dot)
 failed, _ = call("graph", FAILS, "--states")
 p.check("failed in the last run" in failed and failed.count("#b3261e") == 3, failed)
+for picture in dot, failed:
+    used = set(re.findall(r'fillcolor="(#\w+)"', picture))
+    told_of = dict(re.findall(r'bgcolor="(#\w+)"[^>]*> </td><td>([^<]+)<', picture))
+    p.check(used and used <= set(told_of) and len(set(told_of.values())) == 5, "colours without a word in the legend:", used, told_of)
+    p.check("double frame: runs once" in picture and "heavy frame: an output" in picture, "the legend says nothing of frames")
 plain, _ = call("graph", SHOT, cache=scratch / "none")
 p.check("tooltip" not in plain and not (scratch / "none").exists(), "a plain picture needs no cache")
 if shutil.which("dot"):
