@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <malloc.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,7 +27,8 @@ static struct us_registry registry;
 static char cache_folder[600], graph_file[600];
 static unsigned seed = 1;
 static char last_flip[2200];
-static int flips, damages, runs, collected;
+static int flips, runs, collected;
+static atomic_int damages; /* told by any thread */
 static struct us_digest results[LEVELS][GAINS], pinned[FRAMES];
 
 static unsigned draw(unsigned below) {
