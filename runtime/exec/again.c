@@ -17,6 +17,17 @@ static struct again *find_again(struct scheduling *s, uint32_t task) {
     return &s->agains[s->again_count++];
 }
 
+void forget_again(struct us_run *run, const struct task *task) {
+    struct scheduling *s = run->scheduling;
+    for (size_t i = 0; i < s->again_count; i++) {
+        if (s->agains[i].task == (uint32_t)(task - run->tasks)) {
+            us_error_free(s->agains[i].error);
+            s->agains[i] = s->agains[--s->again_count];
+            return;
+        }
+    }
+}
+
 void forget_agains(struct us_run *run) {
     struct scheduling *s = run->scheduling;
     for (size_t i = 0; i < s->again_count; i++) {

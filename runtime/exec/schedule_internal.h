@@ -89,6 +89,8 @@ bool is_known_full(struct us_run *run, const struct start *start, const char *de
                    struct us_error **error);
 /* It had memory after all. */
 void found_room(struct us_run *run, const struct start *start);
+/* The task has ended: only those that are under way are remembered. */
+void forget_again(struct us_run *run, const struct task *task);
 void forget_agains(struct us_run *run);
 
 #endif

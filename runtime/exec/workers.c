@@ -106,6 +106,7 @@ static void perform(struct worker *worker, const struct start *start) {
         } else if (!outcomes[i].cached) {
             found_room(run, start);
         }
+        forget_again(run, tasks[i]);
         task_ended(run, tasks[i], &grant, outcomes[i]);
     }
 }

@@ -6,6 +6,7 @@
 #include "cache/records_internal.h"
 #include "runtime/base/mem.h"
 #include "tests/support/check.h"
+#include "tests/support/text_records.h"
 
 static struct us_store *open_store(const char *name) {
     char folder[512];
@@ -15,43 +16,16 @@ static struct us_store *open_store(const char *name) {
     return store;
 }
 
-static struct us_digest nth_key(int n) {
-    char name[32];
-    snprintf(name, sizeof name, "key %d", n);
-    return us_digest_of(name, strlen(name));
-}
-
 static void put(struct us_store *store, int n, const char *text) {
-    struct us_digest key = nth_key(n);
+    struct us_digest key = us_text_key(n);
     bool won;
     ASSERT_OK(store->ops->put_record(store, &key, NULL, text, strlen(text), &won));
     assert_true(won);
 }
 
-/* The record's text, or "" when there is none. */
-static const char *get(struct us_store *store, int n) {
-    static char text[256];
-    struct us_digest key = nth_key(n);
-    uint8_t *bytes;
-    size_t size;
-    ASSERT_OK(store->ops->find_record(store, &key, &bytes, &size));
-    snprintf(text, sizeof text, "%s", bytes ? (const char *)bytes : "");
-    us_free(bytes);
-    return text;
-}
-
-/* Takes and gives back a lease: no older miss is believed afterwards. */
-static void ask(struct us_store *store) {
-    struct us_digest key = nth_key(-1);
-    bool taken;
-    ASSERT_OK(store->ops->lease(store, &key, &taken));
-    assert_true(taken);
-    store->ops->release(store, &key);
-}
-
 static void put_later(struct us_store *store, int n, const char *text) {
     const struct us_record_note note = {.relaxed = true, .later = true};
-    struct us_digest key = nth_key(n);
+    struct us_digest key = us_text_key(n);
     bool won;
     ASSERT_OK(store->ops->put_record(store, &key, &note, text, strlen(text), &won));
     assert_true(won);
@@ -62,27 +36,27 @@ static void what_waits_is_found_here_at_once_and_by_all_once_written(void **stat
     struct us_store *store = open_store("waits"), *other = open_store("waits");
     put_later(store, 1, "one");
     put_later(store, 2, "two");
-    assert_string_equal(get(store, 1), "one");
-    assert_string_equal(get(store, 2), "two");
-    ask(other);
-    assert_string_equal(get(other, 1), "");
+    assert_string_equal(us_text_get(store, 1), "one");
+    assert_string_equal(us_text_get(store, 2), "two");
+    us_text_ask(other);
+    assert_string_equal(us_text_get(other, 1), "");
     put(store, 3, "three");
-    ask(other);
+    us_text_ask(other);
     for (int side = 0; side < 2; side++) {
         struct us_store *one = side ? store : other;
-        assert_string_equal(get(one, 1), "one");
-        assert_string_equal(get(one, 2), "two");
-        assert_string_equal(get(one, 3), "three");
+        assert_string_equal(us_text_get(one, 1), "one");
+        assert_string_equal(us_text_get(one, 2), "two");
+        assert_string_equal(us_text_get(one, 3), "three");
     }
     put_later(store, 4, "four");
-    struct us_digest key = nth_key(4);
+    struct us_digest key = us_text_key(4);
     ASSERT_OK(store->ops->drop_record(store, &key));
-    assert_string_equal(get(store, 4), "");
+    assert_string_equal(us_text_get(store, 4), "");
     put_later(store, 4, "again");
-    assert_string_equal(get(store, 4), "again");
+    assert_string_equal(us_text_get(store, 4), "again");
     us_cache_close(store);
-    ask(other);
-    assert_string_equal(get(other, 4), "again");
+    us_text_ask(other);
+    assert_string_equal(us_text_get(other, 4), "again");
     us_cache_close(other);
 }
 
@@ -92,8 +66,10 @@ static void sorted_as_a_pack_wants_it(void **state) {
     struct us_row *rows = us_calloc(ROWS, sizeof *rows);
     for (int i = 0; i < ROWS; i++) {
         /* some keys several times, some with one beginning */
-        rows[i] = (struct us_row){
-            .key = nth_key(i % 4000), .kind = (uint32_t)(i % 3), .when = i % 7, .sum = (uint64_t)i};
+        rows[i] = (struct us_row){.key = us_text_key(i % 4000),
+                                  .kind = (uint32_t)(i % 3),
+                                  .when = i % 7,
+                                  .sum = (uint64_t)i};
         if (i % 5 == 0) {
             memset(rows[i].key.bytes, i % 2 ? 0 : 255, 12);
         }

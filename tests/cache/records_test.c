@@ -12,6 +12,7 @@
 #include "runtime/base/mem.h"
 #include "runtime/base/path.h"
 #include "tests/support/check.h"
+#include "tests/support/text_records.h"
 
 static int warned;
 
@@ -30,38 +31,11 @@ static struct us_store *open_store(const char *name) {
     return store;
 }
 
-static struct us_digest nth_key(int n) {
-    char name[32];
-    snprintf(name, sizeof name, "key %d", n);
-    return us_digest_of(name, strlen(name));
-}
-
 static bool put(struct us_store *store, int n, const char *text) {
-    struct us_digest key = nth_key(n);
+    struct us_digest key = us_text_key(n);
     bool won;
     ASSERT_OK(store->ops->put_record(store, &key, NULL, text, strlen(text), &won));
     return won;
-}
-
-/* The record's text, or "" when there is none. */
-static const char *get(struct us_store *store, int n) {
-    static char text[256];
-    struct us_digest key = nth_key(n);
-    uint8_t *bytes;
-    size_t size;
-    ASSERT_OK(store->ops->find_record(store, &key, &bytes, &size));
-    snprintf(text, sizeof text, "%s", bytes ? (const char *)bytes : "");
-    us_free(bytes);
-    return text;
-}
-
-/* Takes and gives back a lease: no older miss is believed afterwards. */
-static void ask(struct us_store *store) {
-    struct us_digest key = nth_key(-1);
-    bool taken;
-    ASSERT_OK(store->ops->lease(store, &key, &taken));
-    assert_true(taken);
-    store->ops->release(store, &key);
 }
 
 static uint64_t compact(struct us_store *store) {
@@ -73,14 +47,14 @@ static uint64_t compact(struct us_store *store) {
 static void two_stores_see_each_other(void **state) {
     (void)state;
     struct us_store *a = open_store("two"), *b = open_store("two");
-    assert_string_equal(get(b, 1), "");
+    assert_string_equal(us_text_get(b, 1), "");
     assert_true(put(a, 1, "from a"));
-    ask(b);
-    assert_string_equal(get(b, 1), "from a");
+    us_text_ask(b);
+    assert_string_equal(us_text_get(b, 1), "from a");
     assert_false(put(b, 1, "from b"));
     assert_true(put(b, 2, "from b"));
     assert_false(put(a, 2, "from a"));
-    assert_string_equal(get(a, 2), "from b");
+    assert_string_equal(us_text_get(a, 2), "from b");
     us_cache_close(a);
     us_cache_close(b);
 }
@@ -88,7 +62,7 @@ static void two_stores_see_each_other(void **state) {
 static void dropped_is_gone_for_all_and_may_come_again(void **state) {
     (void)state;
     struct us_store *a = open_store("drop"), *b = open_store("drop");
-    struct us_digest key = nth_key(1), before = a->ops->generation(a), now;
+    struct us_digest key = us_text_key(1), before = a->ops->generation(a), now;
     assert_true(put(a, 1, "old"));
     now = b->ops->generation(b);
     assert_true(us_digest_equal(&before, &now));
@@ -96,22 +70,22 @@ static void dropped_is_gone_for_all_and_may_come_again(void **state) {
     ASSERT_OK(b->ops->drop_record(b, &key));
     now = a->ops->generation(a);
     assert_false(us_digest_equal(&before, &now));
-    assert_string_equal(get(a, 1), "");
-    assert_string_equal(get(b, 1), "");
+    assert_string_equal(us_text_get(a, 1), "");
+    assert_string_equal(us_text_get(b, 1), "");
     /* b's log, with the drop, is packed; a's, with what it drops, is still being written */
     us_cache_close(b);
     b = open_store("drop");
     compact(b);
-    assert_string_equal(get(b, 1), "");
+    assert_string_equal(us_text_get(b, 1), "");
     assert_true(put(b, 1, "new"));
-    ask(a);
-    assert_string_equal(get(a, 1), "new");
+    us_text_ask(a);
+    assert_string_equal(us_text_get(a, 1), "new");
     us_cache_close(a);
     compact(b);
-    assert_string_equal(get(b, 1), "new");
+    assert_string_equal(us_text_get(b, 1), "new");
     us_cache_close(b);
     b = open_store("drop");
-    assert_string_equal(get(b, 1), "new");
+    assert_string_equal(us_text_get(b, 1), "new");
     us_cache_close(b);
 }
 
@@ -156,16 +130,16 @@ static void all_choose_the_same_of_many_writers(void **state) {
     struct us_store *a = open_store("race"), *b = open_store("race");
     static char chosen[KEYS][256];
     for (int i = 0; i < KEYS; i++) {
-        snprintf(chosen[i], sizeof chosen[i], "%s", get(a, i));
+        snprintf(chosen[i], sizeof chosen[i], "%s", us_text_get(a, i));
         assert_true(chosen[i][0] != '\0');
-        assert_string_equal(get(b, i), chosen[i]);
+        assert_string_equal(us_text_get(b, i), chosen[i]);
     }
     compact(b);
     us_cache_close(b);
     b = open_store("race");
     for (int i = 0; i < KEYS; i++) {
-        assert_string_equal(get(a, i), chosen[i]);
-        assert_string_equal(get(b, i), chosen[i]);
+        assert_string_equal(us_text_get(a, i), chosen[i]);
+        assert_string_equal(us_text_get(b, i), chosen[i]);
     }
     us_cache_close(a);
     us_cache_close(b);
@@ -179,7 +153,7 @@ static void the_earlier_of_two_stands(void **state) {
         struct cache *cache = us_cache_of(store);
         for (int i = 0; i < 2; i++) {
             struct us_entry entry = {.kind = US_ENTRY_RECORD,
-                                     .key = nth_key(1),
+                                     .key = us_text_key(1),
                                      .payload = (const uint8_t *)(i ? "second" : "first"),
                                      .payload_size = i ? 6 : 5};
             pthread_mutex_lock(&cache->records->lock);
@@ -189,9 +163,9 @@ static void the_earlier_of_two_stands(void **state) {
             }
             pthread_mutex_unlock(&cache->records->lock);
         }
-        assert_string_equal(get(store, 1), "first");
+        assert_string_equal(us_text_get(store, 1), "first");
         assert_int_equal(compact(store), 1);
-        assert_string_equal(get(store, 1), "first");
+        assert_string_equal(us_text_get(store, 1), "first");
         us_cache_close(store);
     }
 }
@@ -202,7 +176,7 @@ static void what_a_pack_stands_for_does_not_count(void **state) {
     (void)state;
     struct us_store *store = open_store("covered");
     struct cache *cache = us_cache_of(store);
-    struct us_digest key = nth_key(1);
+    struct us_digest key = us_text_key(1);
     put(store, 1, "dropped");
     char log[CACHE_PATH];
     uint8_t *bytes;
@@ -218,7 +192,7 @@ static void what_a_pack_stands_for_does_not_count(void **state) {
         ASSERT_OK(us_write_file(log, bytes, size));
         us_cache_close(store);
         store = open_store("covered");
-        assert_string_equal(get(store, 1), "");
+        assert_string_equal(us_text_get(store, 1), "");
     }
     us_free(bytes);
     us_cache_close(store);
@@ -236,7 +210,7 @@ static struct us_error *count_one(void *context, const struct us_record_view *vi
 }
 
 static struct us_error *check_note(void *context, const struct us_record_view *view) {
-    const struct us_digest object = nth_key(1000);
+    const struct us_digest object = us_text_key(1000);
     assert_string_equal(view->note.type, "toy_add");
     assert_string_equal(view->note.show, "");
     assert_int_equal(view->note.object_count, 1);
@@ -249,10 +223,10 @@ static struct us_error *check_note(void *context, const struct us_record_view *v
 static void notes_come_back_and_choose_what_stays(void **state) {
     (void)state;
     struct us_store *store = open_store("notes");
-    const struct us_digest object = nth_key(1000);
+    const struct us_digest object = us_text_key(1000);
     const uint64_t size = 123456789012;
     for (int i = 0; i < 10; i++) {
-        struct us_digest key = nth_key(i);
+        struct us_digest key = us_text_key(i);
         struct us_record_note note = {.type = "toy_add",
                                       .show = NULL,
                                       .seconds = i % 2,
@@ -272,7 +246,7 @@ static void notes_come_back_and_choose_what_stays(void **state) {
     now = store->ops->generation(store);
     assert_false(us_digest_equal(&before, &now));
     for (int i = 0; i < 10; i++) {
-        assert_string_equal(get(store, i), i % 2 ? "" : "text");
+        assert_string_equal(us_text_get(store, i), i % 2 ? "" : "text");
     }
     count = 0;
     ASSERT_OK(us_records_each(us_cache_of(store), check_note, &count));
@@ -283,7 +257,7 @@ static void notes_come_back_and_choose_what_stays(void **state) {
 static uint64_t opens_for_all(const char *name) {
     struct us_store *store = open_store(name);
     for (int i = 0; i < 1000; i++) {
-        assert_string_equal(get(store, i), "frame");
+        assert_string_equal(us_text_get(store, i), "frame");
     }
     uint64_t opens = us_cache_of(store)->records->opens;
     us_cache_close(store);
@@ -313,7 +287,7 @@ static void logs_are_packed_when_there_are_many(void **state) {
         put(store, i, "text");
         us_cache_close(store);
         store = open_store("many");
-        assert_string_equal(get(store, 0), "text");
+        assert_string_equal(us_text_get(store, 0), "text");
         size_t files = us_cache_of(store)->records->count;
         most = files > most ? files : most;
         us_cache_close(store);
@@ -321,7 +295,7 @@ static void logs_are_packed_when_there_are_many(void **state) {
     assert_in_range(most, 1, 24);
     struct us_store *store = open_store("many");
     for (int i = 0; i < 100; i++) {
-        assert_string_equal(get(store, i), "text");
+        assert_string_equal(us_text_get(store, i), "text");
     }
     us_cache_close(store);
 }
@@ -330,13 +304,13 @@ static void small_objects_lie_among_the_records(void **state) {
     (void)state;
     static const char text[] = "{\"faces\": []}";
     struct us_store *store = open_store("small"), *other = open_store("small");
-    struct us_digest digest = nth_key(7);
+    struct us_digest digest = us_text_key(7);
     assert_false(other->ops->has_object(other, &digest));
     ASSERT_OK(store->ops->put_object(store, &digest, text, sizeof text));
     char path[CACHE_PATH];
     us_cache_fan_path(us_cache_of(store), "objects", &digest, path);
     assert_int_not_equal(access(path, F_OK), 0);
-    ask(other);
+    us_text_ask(other);
     for (int round = 0; round < 2; round++) {
         uint8_t *bytes;
         size_t size;
@@ -345,7 +319,7 @@ static void small_objects_lie_among_the_records(void **state) {
         assert_int_equal(size, sizeof text);
         assert_memory_equal(bytes, text, size);
         us_free(bytes);
-        assert_string_equal(get(other, 7), ""); /* no record of that key */
+        assert_string_equal(us_text_get(other, 7), ""); /* no record of that key */
         int count = 0;
         ASSERT_OK(us_records_each_object(us_cache_of(other), count_one, &count));
         assert_int_equal(count, 1);
@@ -376,20 +350,20 @@ static void write_old_record(const char *folder, const struct us_digest *key, co
 
 static void records_in_files_of_their_own_still_count(void **state) {
     (void)state;
-    struct us_digest keys[2] = {nth_key(1), nth_key(2)};
+    struct us_digest keys[2] = {us_text_key(1), us_text_key(2)};
     write_old_record("old", &keys[0], "old one");
     write_old_record("old", &keys[1], "old two");
     struct us_store *store = open_store("old");
-    assert_string_equal(get(store, 1), "old one");
+    assert_string_equal(us_text_get(store, 1), "old one");
     assert_false(put(store, 1, "new one"));
     int count = 0;
     ASSERT_OK(us_records_each(us_cache_of(store), count_one, &count));
     assert_int_equal(count, 2);
     ASSERT_OK(store->ops->drop_record(store, &keys[0]));
-    assert_string_equal(get(store, 1), "");
+    assert_string_equal(us_text_get(store, 1), "");
     assert_true(put(store, 1, "new one"));
-    assert_string_equal(get(store, 1), "new one");
-    assert_string_equal(get(store, 2), "old two");
+    assert_string_equal(us_text_get(store, 1), "new one");
+    assert_string_equal(us_text_get(store, 2), "old two");
     us_cache_close(store);
 }
 
@@ -399,14 +373,14 @@ static void use_while_packed(int stop) {
     char byte, text[32];
     for (int i = 0;; i++) {
         for (int k = 0; k < 50; k++) {
-            if (strcmp(get(store, k), "there") != 0) {
+            if (strcmp(us_text_get(store, k), "there") != 0) {
                 _exit(2);
             }
         }
         snprintf(text, sizeof text, "%d", i);
         int key = 1000 + i;
-        if (!put(store, key, text) || strcmp(get(store, key), text) != 0 ||
-            (i > 10 && atoi(get(store, key - 10)) != i - 10)) {
+        if (!put(store, key, text) || strcmp(us_text_get(store, key), text) != 0 ||
+            (i > 10 && atoi(us_text_get(store, key - 10)) != i - 10)) {
             _exit(3);
         }
         if (read(stop, &byte, 1) == 0) {
@@ -445,7 +419,7 @@ static void packing_disturbs_nobody(void **state) {
     assert_int_equal(status, 0);
     store = open_store("busy");
     for (int i = 0; i < 20; i++) {
-        assert_string_equal(get(store, 500 + i), "text");
+        assert_string_equal(us_text_get(store, 500 + i), "text");
     }
     us_cache_close(store);
 }
