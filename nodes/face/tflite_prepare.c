@@ -43,13 +43,16 @@ static struct us_error *read_fused(struct us_flat *flat, size_t options, unsigne
 /* Output size and padding in one direction, as TFLite computes them. */
 static bool fit(int32_t in, int32_t kernel, int32_t stride, int32_t padding, int32_t out,
                 int32_t *before) {
-    if (padding == SAME) {
-        int32_t needed = (out - 1) * stride + kernel - in;
-        *before = needed > 0 ? needed / 2 : 0;
-        return out == (in + stride - 1) / stride;
-    }
     *before = 0;
-    return in >= kernel && out == (in - kernel) / stride + 1;
+    if (padding == VALID) {
+        return in >= kernel && out == (in - kernel) / stride + 1;
+    }
+    if (out != (in + stride - 1) / stride) {
+        return false;
+    }
+    int32_t needed = (out - 1) * stride + kernel - in; /* less than kernel + stride */
+    *before = needed > 0 ? needed / 2 : 0;
+    return true;
 }
 
 static struct us_error *fit_window(struct us_tflite *model, struct us_tflite_op *op,

@@ -127,6 +127,11 @@ static void what_does_not_fit_is_refused(void **state) {
     tensors[0].shape[2] = -4;
     refuse(&net, "a tensor has a dimension of -4");
     memcpy(tensors, conv_tensors, sizeof tensors);
+    tensors[3].shape[1] = 1 << 23;
+    op.options[2].value = 1000; /* their product is more than 32 bits hold */
+    refuse(&net, "operator 0 because: an output of 2x8388608 does not follow from an input of 4x4");
+    memcpy(tensors, conv_tensors, sizeof tensors);
+    op = conv_op;
     op.code = 99;
     refuse(&net, "builtin operator 99 is not known");
     op = conv_op;
