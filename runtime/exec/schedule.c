@@ -84,9 +84,11 @@ bool is_stopped(const struct us_run *run) {
 
 void push_ready(struct us_run *run, struct task *task, uint32_t queue) {
     const uint32_t index = (uint32_t)(task - run->tasks);
+    const float usual = run->scheduling->usual[task->node];
     task_move(task, US_TASK_READY);
     scheduler_push(&run->scheduling->scheduler, queue,
                    (struct ready_task){.urgency = run->sides[index].path,
+                                       .seconds = task->seconds > 0 ? task->seconds : usual,
                                        .take = task->frame.take,
                                        .number = task->frame.number,
                                        .task = index});
@@ -116,7 +118,7 @@ static void count_input(struct us_run *run, struct task *input, void *context) {
     side->path = side->path > reading->path ? side->path : reading->path;
 }
 
-/* Seconds that a task of each node takes, by what is remembered of any. */
+/* Seconds that a task of each node takes, by what is remembered of any; else 0. */
 static float *usual_seconds(struct us_run *run) {
     const size_t nodes = run->graph->node_count;
     float *usual = us_calloc(nodes + 1, sizeof *usual);
@@ -129,7 +131,7 @@ static float *usual_seconds(struct us_run *run) {
         }
     }
     for (size_t i = 0; i < nodes; i++) {
-        usual[i] = known[i] ? usual[i] / (float)known[i] : 0.01f;
+        usual[i] = known[i] ? usual[i] / (float)known[i] : 0;
     }
     us_free(known);
     return usual;
@@ -142,7 +144,7 @@ static float *usual_seconds(struct us_run *run) {
  * lengths all frames would be read before the first is worked on, and none stay in memory; what the
  * end may come later by is that sixteenth. */
 static void find_paths(struct us_run *run) {
-    float *usual = usual_seconds(run);
+    const float *usual = run->scheduling->usual, guess = 0.01f;
     double work = 0;
     for (size_t i = run->plan_count; i-- > 0;) {
         struct task *task = &run->tasks[run->plan[i]];
@@ -150,7 +152,8 @@ static void find_paths(struct us_run *run) {
             continue;
         }
         struct task_side *side = &run->sides[run->plan[i]];
-        const float seconds = task->seconds > 0 ? task->seconds : usual[task->node];
+        const float known = task->seconds > 0 ? task->seconds : usual[task->node];
+        const float seconds = known > 0 ? known : guess;
         work += (double)seconds;
         side->path += seconds;
         struct reading reading = {task, side->path};
@@ -163,7 +166,6 @@ static void find_paths(struct us_run *run) {
             side->path = side->path > least ? side->path : 0;
         }
     }
-    us_free(usual);
 }
 
 static void count_resources(const struct us_run *run, struct resources *r) {
@@ -234,6 +236,7 @@ static struct us_error *start(struct us_run *run) {
     run->sides = us_calloc(run->task_count, sizeof *run->sides);
     open_tier(run);
     make_queues(run);
+    run->scheduling->usual = usual_seconds(run);
     find_paths(run);
     atomic_store(&run->unfinished, to_run);
     for (size_t i = 0; i < run->plan_count; i++) {
@@ -344,6 +347,7 @@ void schedule_finish(struct us_run *run) {
         forget_agains(run);
         scheduler_finish(&s->scheduler);
         us_free(s->queues);
+        us_free(s->usual);
         us_free(s);
     }
     us_free(run->sides);

@@ -41,6 +41,7 @@ struct full_place {
 struct scheduling {
     struct scheduler scheduler;
     uint32_t *queues; /* one a node */
+    float *usual;     /* seconds of a node's tasks by earlier runs; 0: not known */
     struct again *agains;
     size_t again_count, again_capacity;
     struct full_told *tolds;

@@ -1,5 +1,7 @@
 #include "runtime/exec/scheduler.h"
 
+#include <math.h>
+
 #include "runtime/base/mem.h"
 
 void scheduler_init(struct scheduler *s, const struct resources *resources) {
@@ -11,6 +13,7 @@ void scheduler_finish(struct scheduler *s) {
         us_free(s->queues[i].items);
     }
     us_free(s->queues);
+    us_free(s->running);
 }
 
 static bool same_demand(const struct demand *a, const struct demand *b) {
@@ -126,10 +129,52 @@ static bool hampers(const struct scheduler *s, const struct allotment *claim) {
     return host || r->free_slots - claim->threads < wanted.threads;
 }
 
-static bool can_start(const struct scheduler *s, const struct queue *q, struct allotment *claim) {
+static const struct running *next_to_end(const struct scheduler *s, double after, size_t last) {
+    const struct running *next = NULL;
+    for (size_t i = 0; i < s->running_count; i++) {
+        const struct running *r = &s->running[i];
+        const bool later = r->ends > after || (r->ends == after && i > last);
+        if (r->used && later && (!next || r->ends < next->ends)) {
+            next = r;
+        }
+    }
+    return next;
+}
+
+/* Seconds until what things are kept for can start, as far as is known; else 0. */
+static double seconds_kept(const struct scheduler *s) {
+    const struct demand *demand = &s->queues[s->kept_for].demand;
+    struct resources rest = s->resources;
+    struct allotment wanted;
+    double ends = s->now; /* what should have ended by now has no known end */
+    size_t last = SIZE_MAX;
+    while (!resources_fit(&rest, demand, demand->devices ? s->kept : UINT64_MAX, &wanted)) {
+        const struct running *next = next_to_end(s, ends, last);
+        if (!next || isinf(next->ends)) {
+            return 0;
+        }
+        resources_give(&rest, &next->claim);
+        ends = next->ends;
+        last = (size_t)(next - s->running);
+    }
+    return ends - s->now;
+}
+
+/* `most` is how long what starts may take. */
+static bool can_start(const struct scheduler *s, const struct queue *q, struct allotment *claim,
+                      double *most) {
     const bool other = s->kept_for >= 0 && s->kept_for != q - s->queues;
-    return resources_fit(&s->resources, &q->demand, other ? ~s->kept : UINT64_MAX, claim) &&
-           !(other && hampers(s, claim));
+    *most = INFINITY;
+    if (resources_fit(&s->resources, &q->demand, other ? ~s->kept : UINT64_MAX, claim) &&
+        !(other && hampers(s, claim))) {
+        return true;
+    }
+    const float seconds = q->items[0].seconds;
+    if (!other || seconds <= 0 || !resources_fit(&s->resources, &q->demand, UINT64_MAX, claim)) {
+        return false;
+    }
+    *most = seconds_kept(s) / 2;
+    return (double)seconds <= *most;
 }
 
 static void keep_for(struct scheduler *s, const struct queue *q) {
@@ -146,13 +191,39 @@ static size_t batch_now(const struct scheduler *s, const struct queue *q,
     return share < q->batch ? share : q->batch;
 }
 
-static void begin(struct scheduler *s, struct queue *q, struct start *start) {
+static void note_running(struct scheduler *s, struct start *start, double ends) {
+    start->place = 0;
+    while (start->place < s->running_count && s->running[start->place].used) {
+        start->place++;
+    }
+    if (start->place == s->running_count) {
+        us_grow(&s->running, &s->running_capacity, s->running_count, sizeof *s->running);
+        s->running_count++;
+    }
+    s->running[start->place] = (struct running){start->claim, ends, true};
+}
+
+/* Pops what starts, as long as it takes no longer than `most`; returns when it is expected to end.
+ */
+static double take_tasks(struct scheduler *s, struct queue *q, double most, struct start *start) {
     const size_t batch = batch_now(s, q, &start->claim);
-    start->queue = (uint32_t)(q - s->queues);
+    double seconds = 0;
     start->count = 0;
     while (start->count < batch) {
+        const float each = q->items[0].seconds;
+        const double with = each > 0 ? seconds + (double)each : (double)INFINITY;
+        if (start->count && with > most) {
+            break;
+        }
+        seconds = with;
         start->tasks[start->count++] = pop(s, q);
     }
+    return s->now + seconds;
+}
+
+static void begin(struct scheduler *s, struct queue *q, double most, struct start *start) {
+    start->queue = (uint32_t)(q - s->queues);
+    const double ends = take_tasks(s, q, most, start);
     for (size_t i = 0; i < s->queue_count; i++) {
         s->queues[i].passed += s->queues[i].count > 0;
     }
@@ -162,10 +233,11 @@ static void begin(struct scheduler *s, struct queue *q, struct start *start) {
         s->kept = 0;
     }
     resources_take(&s->resources, &start->claim);
-    s->running++;
+    note_running(s, start, ends);
 }
 
 bool scheduler_next(struct scheduler *s, struct start *start) {
+    double most;
     s->decision++;
     while (s->ready) {
         struct queue *q = next_in_order(s);
@@ -173,8 +245,8 @@ bool scheduler_next(struct scheduler *s, struct start *start) {
             return false;
         }
         q->tried = s->decision;
-        if (can_start(s, q, &start->claim)) {
-            begin(s, q, start);
+        if (can_start(s, q, &start->claim, &most)) {
+            begin(s, q, most, start);
             return true;
         }
         if (s->kept_for < 0) {
@@ -187,7 +259,7 @@ bool scheduler_next(struct scheduler *s, struct start *start) {
     return false;
 }
 
-void scheduler_ended(struct scheduler *s, const struct allotment *claim) {
-    resources_give(&s->resources, claim);
-    s->running--;
+void scheduler_ended(struct scheduler *s, const struct start *start) {
+    resources_give(&s->resources, &start->claim);
+    s->running[start->place].used = false;
 }

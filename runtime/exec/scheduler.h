@@ -1,5 +1,6 @@
 /* What starts next: ready tasks, in queues by what they demand, over the resources of a machine. A
- * decision is a pure function of this struct: no threads, no clock; the caller locks.
+ * decision is a pure function of this struct: no threads, no clock (the caller sets `now`); the
+ * caller locks.
  *
  * Tasks start in order of urgency as far as they fit. When the first in order does not fit, what it
  * waits for is kept for it until it starts: the devices chosen for it take no other task, and once
@@ -20,6 +21,7 @@ enum { BATCH_MOST = 64, PATIENCE = 256 };
 
 struct ready_task {
     float urgency;        /* seconds to the end, where that decides; else 0 */
+    float seconds;        /* by earlier runs; 0: not known */
     int32_t take, number; /* its frame */
     uint32_t task;        /* tasks further down have higher numbers */
 };
@@ -35,11 +37,21 @@ struct queue {
     uint64_t tried; /* decision that looked at it last */
 };
 
+/* A start that has not ended. */
+struct running {
+    struct allotment claim;
+    double ends; /* expected; INFINITY: not known */
+    bool used;
+};
+
 struct scheduler {
     struct resources resources;
     struct queue *queues;
     size_t queue_count, queue_capacity;
-    size_t ready, running; /* tasks in queues; starts that have not ended */
+    size_t ready; /* tasks in queues */
+    struct running *running;
+    size_t running_count, running_capacity;
+    double now; /* seconds, of a clock that does not go back */
     uint32_t patience;
     int kept_for; /* a queue; -1: nothing is kept */
     uint64_t kept;
@@ -49,6 +61,7 @@ struct scheduler {
 /* Tasks that start together. */
 struct start {
     struct allotment claim;
+    size_t place; /* in the scheduler's table of what runs */
     uint32_t queue;
     uint32_t count;
     uint32_t tasks[BATCH_MOST];
@@ -65,6 +78,6 @@ bool ready_before(const struct ready_task *a, const struct ready_task *b);
 void scheduler_push(struct scheduler *scheduler, uint32_t queue, struct ready_task task);
 /* What starts now, with its claim taken; false: nothing can until something ends. */
 bool scheduler_next(struct scheduler *scheduler, struct start *start);
-void scheduler_ended(struct scheduler *scheduler, const struct allotment *claim);
+void scheduler_ended(struct scheduler *scheduler, const struct start *start);
 
 #endif

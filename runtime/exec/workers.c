@@ -94,7 +94,7 @@ static void perform(struct worker *worker, const struct start *start) {
         release_done(run, tasks, start->count, outcomes);
         pthread_mutex_lock(&run->lock);
     }
-    scheduler_ended(&run->scheduling->scheduler, &start->claim);
+    scheduler_ended(&run->scheduling->scheduler, start);
     atomic_fetch_sub(&run->running, start->count);
     for (uint32_t i = 0; i < start->count; i++) {
         const bool full = us_error_is(outcomes[i].error, US_DEVICE_FULL);
@@ -119,6 +119,7 @@ static void *work(void *context) {
     struct start start;
     pthread_mutex_lock(&run->lock);
     while (atomic_load(&run->unfinished) && !is_stopped(run)) {
+        s->scheduler.now = now_seconds();
         if (!scheduler_next(&s->scheduler, &start)) {
             s->idle++;
             pthread_cond_wait(&s->work, &run->lock);
