@@ -70,8 +70,12 @@ static struct us_error *put_small(struct cache *cache, const struct us_digest *d
     pthread_mutex_lock(&cache->records->lock);
     us_records_refresh(cache, US_FRESH_ENOUGH);
     bool there = us_records_locate(cache, digest, US_ENTRY_OBJECT, &found);
-    struct us_error *error =
-        there && !us_live_beside_gc(cache) ? NULL : us_records_append(cache, &entry);
+    struct us_error *error = NULL;
+    if (us_live_beside_gc(cache)) {
+        error = us_records_append(cache, &entry);
+    } else if (!there) { /* whoever wants it comes by a record, which is written behind it */
+        error = us_records_append_later(cache, &entry);
+    }
     pthread_mutex_unlock(&cache->records->lock);
     return error;
 }

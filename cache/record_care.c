@@ -14,6 +14,7 @@ static uint64_t end_of(const struct us_record_file *file) {
 
 size_t us_records_snapshot(struct cache *cache, struct us_record_part **parts) {
     struct us_records *records = cache->records;
+    us_records_sync(cache); /* what waits to be written is part of it */
     pthread_mutex_lock(&records->lock);
     us_records_refresh(cache, US_FRESH_NOW);
     size_t count = records->count;

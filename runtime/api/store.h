@@ -53,8 +53,9 @@ struct us_store_ops {
      * is none or it is damaged (then it is quarantined and reported through `warn`). */
     struct us_error *(*get_object)(struct us_store *store, const struct us_digest *digest,
                                    uint8_t **bytes, size_t *size);
-    /* Publishes atomically; the object is on stable storage when this returns, or it is small and
-     * lies with the records, which a power failure may cut short. */
+    /* Publishes atomically, unless it is there; the object is on stable storage when this returns,
+     * or it is small and lies with the records, before those put after it, which a power failure
+     * may cut short. */
     struct us_error *(*put_object)(struct us_store *store, const struct us_digest *digest,
                                    const void *bytes, size_t size);
 

@@ -24,13 +24,11 @@ static struct us_error *put_value(struct us_run *run, struct us_value *value, ui
     struct us_store *store = run->store;
     if (value->data != US_IMAGE) {
         *stored = value->size;
-        return store->ops->has_object(store, &value->digest)
-                   ? NULL
-                   : store->ops->put_object(store, &value->digest, value->bytes, value->size);
+        return store->ops->put_object(store, &value->digest, value->bytes, value->size);
     }
     *stored = us_value_bytes(value);
     if (store->ops->has_object(store, &value->digest)) {
-        return NULL;
+        return NULL; /* nothing to encode */
     }
     uint8_t *bytes;
     size_t size;

@@ -310,6 +310,7 @@ static void small_objects_lie_among_the_records(void **state) {
     char path[CACHE_PATH];
     us_cache_fan_path(us_cache_of(store), "objects", &digest, path);
     assert_int_not_equal(access(path, F_OK), 0);
+    assert_true(put(store, 8, "what names it")); /* written in one with it */
     us_text_ask(other);
     for (int round = 0; round < 2; round++) {
         uint8_t *bytes;
