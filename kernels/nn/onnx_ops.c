@@ -94,7 +94,7 @@ static struct taps taps_at(const struct us_onnx_window *w, int axis, int32_t at,
 static float pool_sample(const struct us_onnx_window *w, const float *corner, ptrdiff_t width,
                          struct taps rows, struct taps columns) {
     float most = -INFINITY, sum = 0;
-    int32_t count = 0;
+    int64_t count = 0;
     for (int32_t ky = rows.first; ky < rows.end; ky++) {
         const float *line = corner + (ptrdiff_t)ky * w->dilation[0] * width;
         for (int32_t kx = columns.first; kx < columns.end; kx++, count++) {
@@ -106,7 +106,7 @@ static float pool_sample(const struct us_onnx_window *w, const float *corner, pt
     if (!w->average) {
         return most;
     }
-    count = w->count_padding ? rows.padded * columns.padded : count;
+    count = w->count_padding ? (int64_t)rows.padded * columns.padded : count;
     return count ? sum / (float)count : 0;
 }
 

@@ -233,8 +233,26 @@ static void a_frame_without_face_passes(void **state) {
     us_fake_destroy(task);
 }
 
+/* A stored picture of no rows, given as a result. */
+static void a_result_without_pixels_is_refused(void **state) {
+    (void)state;
+    static const int64_t dims[4] = {1, 3, -1, -1}, empty[4] = {1, 3, 0, 5};
+    struct us_test_onnx net = {0};
+    size_t size;
+    us_test_onnx_input(&net, "x", 4, dims);
+    us_test_onnx_floats(&net, "y", 4, empty, NULL);
+    us_test_onnx_output(&net, "y");
+    uint8_t *bytes = us_test_onnx_file(&net, 13, &size);
+    struct us_task *task =
+        task_of(us_value_from_bytes(US_MODEL, bytes, size), make_image(WIDTH, HEIGHT));
+    us_fake_text(task, "fit", "resize");
+    ASSERT_ERROR(us_fake_run(task), "the model's output 'y' is 1 x 3 x 0 x 5, no image");
+    us_fake_destroy(task);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_result_without_pixels_is_refused),
         cmocka_unit_test(channels_are_replaced_in_place),
         cmocka_unit_test(outputs_are_chosen_by_name_and_become_channels),
         cmocka_unit_test(values_go_in_and_come_out_as_said),

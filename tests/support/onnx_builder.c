@@ -101,6 +101,14 @@ void us_test_onnx_attribute_int(struct us_str *attributes, const char *name, int
     us_str_finish(&attribute);
 }
 
+void us_test_onnx_attribute_text(struct us_str *attributes, const char *name, const char *text) {
+    struct us_str attribute = {0};
+    us_proto_put_text(&attribute, 1, name);
+    us_proto_put_text(&attribute, 4, text);
+    us_proto_put_message(attributes, 5, &attribute);
+    us_str_finish(&attribute);
+}
+
 uint8_t *us_test_onnx_file(struct us_test_onnx *net, int64_t opset, size_t *size) {
     struct us_str file = {0}, set = {0};
     us_proto_put_int(&file, 1, 8);

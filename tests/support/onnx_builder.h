@@ -24,6 +24,7 @@ void us_test_onnx_node(struct us_test_onnx *net, const char *op, const char *inp
 void us_test_onnx_attribute_ints(struct us_str *attributes, const char *name, int count,
                                  const int64_t *values);
 void us_test_onnx_attribute_int(struct us_str *attributes, const char *name, int64_t value);
+void us_test_onnx_attribute_text(struct us_str *attributes, const char *name, const char *text);
 /* The ModelProto, us_malloc'ed; the net is emptied. */
 uint8_t *us_test_onnx_file(struct us_test_onnx *net, int64_t opset, size_t *size);
 

@@ -5,7 +5,7 @@
 #include "nodes/learn/onnx/window.h"
 #include "runtime/base/mem.h"
 
-static const int64_t most_window = (int64_t)1 << 16;
+static const int64_t most_window = (int64_t)1 << 16, most_length = (int64_t)1 << 24;
 
 static struct us_error *read_pair(const struct us_onnx_op *op, const char *name, int axes,
                                   int64_t least, int64_t pair[2]) {
@@ -74,9 +74,13 @@ struct us_error *us_onnx_read_window(const struct us_onnx_net *net, const struct
     }
     for (int i = 0; i < 2; i++) {
         if (window->kernel[i] < 1 || window->kernel[i] > most_window ||
-            window->in[i] > (int64_t)1 << 30) {
-            return us_fail(US_FAILED, "its window is %lld x %lld", (long long)window->kernel[0],
-                           (long long)window->kernel[1]);
+            window->kernel[i] * window->dilation[i] > most_length) {
+            return us_fail(US_FAILED, "its window is %lld x %lld, dilated by %lld x %lld",
+                           (long long)window->kernel[0], (long long)window->kernel[1],
+                           (long long)window->dilation[0], (long long)window->dilation[1]);
+        }
+        if (window->in[i] > most_length) {
+            return us_fail(US_FAILED, "its input is %s", us_onnx_shape_text(in));
         }
     }
     return NULL;
@@ -127,7 +131,7 @@ static struct us_error *grow(const struct us_onnx_op *op, struct us_onnx_sliding
         }
         w->out[i] = wanted[i] ? wanted[i] : whole - w->before[i] - w->after[i];
         w->after[i] -= more[i]; /* the library's end of the input, which may lie inside */
-        if (w->out[i] < 1 || w->out[i] > (int64_t)1 << 30) {
+        if (w->out[i] < 1 || w->out[i] > most_length || whole > INT32_MAX) {
             return us_fail(US_FAILED, "its result would have %lld rows or columns",
                            (long long)w->out[i]);
         }

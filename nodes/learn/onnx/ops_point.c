@@ -117,6 +117,7 @@ static struct us_error *prepare_binary(struct us_onnx_net *net, struct us_onnx_o
         }
         US_TRY(us_onnx_broadcast(&shape, &value->shape));
     }
+    US_TRY(us_onnx_shape_out(net, op, 0, integer, &shape)); /* what walks count in fits now */
     US_TRY(us_onnx_keep(net, sizeof *binary, &binary));
     const size_t walks = op->input_count > 1 ? (size_t)op->input_count - 1 : 1;
     US_TRY(us_onnx_keep(net, walks * sizeof *binary->walks, &binary->walks));
@@ -124,10 +125,7 @@ static struct us_error *prepare_binary(struct us_onnx_net *net, struct us_onnx_o
     set_walks(net, op, &shape, binary->walks);
     op->plan = binary;
     const struct us_onnx_shape *own = &us_onnx_in(net, op, 0)->shape;
-    if (memcmp(own, &shape, sizeof shape) == 0 && !integer) {
-        return us_onnx_in_place(net, op);
-    }
-    return us_onnx_shape_out(net, op, 0, integer, &shape);
+    return memcmp(own, &shape, sizeof shape) == 0 && !integer ? us_onnx_in_place(net, op) : NULL;
 }
 
 static int64_t whole(enum us_binary kind, int64_t x, int64_t y, bool *bad) {

@@ -77,8 +77,9 @@ static float coordinate(const struct rule *rule, int axis, int64_t at, int64_t i
     }
 }
 
+/* Beyond 2^24 the last index has no float of its own. */
 static int64_t within(float x, int64_t in) {
-    return !(x > 0) ? 0 : x > (float)(in - 1) ? in - 1 : (int64_t)x;
+    return !(x > 0) ? 0 : x >= (float)(in - 1) ? in - 1 : (int64_t)x;
 }
 
 static int64_t nearest(const struct rule *rule, float x, int64_t in) {

@@ -91,7 +91,8 @@ static struct us_error *wrong_result(const struct us_onnx_result *result) {
 static int64_t channels_of(const struct work *w, const struct us_onnx_result *result) {
     const struct us_onnx_shape *s = result->shape;
     const bool last = w->job->channels_last;
-    if (!result->values || s->rank < 3 || s->rank > 4 || (s->rank == 4 && s->dims[0] != 1)) {
+    if (!result->values || !result->count || s->rank < 3 || s->rank > 4 ||
+        (s->rank == 4 && s->dims[0] != 1)) {
         return 0;
     }
     return s->rank == 3 ? s->dims[0] : last ? s->dims[3] : s->dims[1];
