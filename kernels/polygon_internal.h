@@ -11,12 +11,11 @@
  * one pixel column covers the part of that column right of it, and all columns further right. */
 US_BOTH void add_piece(float *row, int32_t width, double height, double x0, double x1) {
     double middle = (x0 + x1) / 2;
-    int32_t column = (int32_t)floor(middle);
-    if (column >= width) {
+    if (!(middle < width)) {
         return;
     }
+    int32_t column = middle < 0 ? 0 : (int32_t)middle;
     double share = middle < 0 ? 1.0 : 1.0 - (middle - column);
-    column = column < 0 ? 0 : column;
     row[column] += (float)(height * share);
     if (column + 1 < width) {
         row[column + 1] += (float)(height * (1.0 - share));

@@ -46,20 +46,20 @@ static void decode_crop(const struct us_image *image, struct us_view planes[3]) 
     us_error_free(error);
 }
 
+static int32_t within(double x, int32_t low, int32_t high) {
+    return x < low ? low : x > high ? high : (int32_t)x;
+}
+
 /* The tile shows the display window; this is the part of it that has pixels. */
 static struct us_window covered(const struct us_image *image, int32_t width, int32_t height) {
     const struct us_window *data = &image->data_window, *display = &image->display_window;
     double x = (double)width / us_window_width(display);
     double y = (double)height / us_window_height(display);
-    struct us_window part = {(int32_t)floor((data->x_min - (double)display->x_min) * x + 0.5),
-                             (int32_t)floor((data->y_min - (double)display->y_min) * y + 0.5),
-                             (int32_t)ceil((data->x_max + 1.0 - display->x_min) * x - 0.5) - 1,
-                             (int32_t)ceil((data->y_max + 1.0 - display->y_min) * y - 0.5) - 1};
-    part.x_min = part.x_min > 0 ? part.x_min : 0;
-    part.y_min = part.y_min > 0 ? part.y_min : 0;
-    part.x_max = part.x_max < width ? part.x_max : width - 1;
-    part.y_max = part.y_max < height ? part.y_max : height - 1;
-    return part;
+    return (struct us_window){
+        within(floor((data->x_min - (double)display->x_min) * x + 0.5), 0, width),
+        within(floor((data->y_min - (double)display->y_min) * y + 0.5), 0, height),
+        within(ceil((data->x_max + 1.0 - display->x_min) * x - 0.5) - 1, -1, width - 1),
+        within(ceil((data->y_max + 1.0 - display->y_min) * y - 0.5) - 1, -1, height - 1)};
 }
 
 static void black(struct us_view plane, int32_t x, int32_t y, int32_t width, int32_t height) {

@@ -140,6 +140,10 @@ static struct us_error *add_found(struct us_dataset *d, const struct us_image *c
                                   const struct us_digest *digest) {
     int size;
     US_TRY(crop_size(crop, &size));
+    if (info->landmark_count > LANDMARKS_MAX) {
+        return us_fail(US_FAILED, "the crop has %d landmarks, allowed are 0 to %d",
+                       info->landmark_count, LANDMARKS_MAX);
+    }
     US_TRY(agree(d, size, info->encoding, info->coverage, info->landmark_count));
     US_TRY(make_room(d, 1));
     US_TRY(read_face(crop, size, d->faces + d->count * face_values(d)));

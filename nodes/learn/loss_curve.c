@@ -24,7 +24,7 @@ struct plot {
 };
 
 static double log_of(double loss) {
-    return log10(loss > 1e-6 ? loss : 1e-6);
+    return log10(loss > 1e-6 ? fmin(loss, 1e9) : 1e-6);
 }
 
 static int x_of(const struct plot *p, double step) {

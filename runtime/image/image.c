@@ -240,9 +240,13 @@ struct us_error *us_planes_create(int32_t width, int32_t height, size_t count,
 }
 
 /* Nearest chroma sample for a pixel: OpenEXR puts samples where `sampling` divides the coordinate.
- */
+ * A window that has none of these is without colour. */
 static void upsample(const struct us_channel *channel, const struct us_window *window,
                      struct us_view out) {
+    if (channel->width == 0 || channel->height == 0) {
+        memset(out.data, 0, (size_t)out.width * (size_t)out.height * sizeof *out.data);
+        return;
+    }
     struct us_view small = {us_malloc((size_t)channel->width * (size_t)channel->height * 4 + 4),
                             channel->width, channel->height, channel->width};
     us_channel_read(channel, small);

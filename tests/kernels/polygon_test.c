@@ -49,6 +49,9 @@ static void what_lies_outside_is_cut_off(void **state) {
     const double cut[3][2] = {{-10, 0}, {10, 0}, {-10, 20}}; /* x + y < 10 inside the view */
     us_polygon_fill(view, cut, 3);
     ASSERT_NEAR(area(), 50, 1e-3);
+    const double far[4][2] = {{12.5, 5}, {1e17, 5}, {1e17, 9}, {12.5, 9}};
+    us_polygon_fill(view, far, 4);
+    ASSERT_NEAR(area(), 11.5 * 4, 1e-3);
     const double away[3][2] = {{30, 1}, {40, 5}, {35, 9}};
     us_polygon_fill(view, away, 3);
     ASSERT_NEAR(area(), 0, 0);

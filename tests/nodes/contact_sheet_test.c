@@ -155,6 +155,23 @@ static void windows_are_respected(void **state) {
     us_free(path);
 }
 
+/* Pixels a billion tiles away from what is displayed. */
+static void pixels_far_outside_are_black(void **state) {
+    (void)state;
+    char *path;
+    struct us_task *task = sheet("far.png", &path);
+    struct us_image *image = flat(1, 1, 1, 4, 4);
+    image->data_window = (struct us_window){1000000000, -1000000003, 1000000003, -1000000000};
+    image->display_window = (struct us_window){0, 0, 0, 0};
+    add(task, 0, 1, image);
+    ASSERT_OK(us_fake_run(task));
+    struct us_png png = result(task);
+    assert_int_equal(pixel(&png, MARGIN + 9, MARGIN + 9)[0], 0);
+    us_free(png.pixels);
+    us_fake_destroy(task);
+    us_free(path);
+}
+
 static void bad_sheets_are_errors(void **state) {
     (void)state;
     char *path;
@@ -186,6 +203,7 @@ int main(void) {
         cmocka_unit_test(labels_and_exposure),
         cmocka_unit_test(exr_sheets_stay_linear),
         cmocka_unit_test(windows_are_respected),
+        cmocka_unit_test(pixels_far_outside_are_black),
         cmocka_unit_test(bad_sheets_are_errors),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

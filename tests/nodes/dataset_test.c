@@ -152,8 +152,25 @@ static void a_stop_is_obeyed(void **state) {
     us_fake_destroy(task);
 }
 
+/* More than a data set's reader takes. */
+static void a_crop_with_too_many_landmarks_is_refused(void **state) {
+    (void)state;
+    struct us_image *crop = us_fake_crop_image(&(struct us_fake_crop){.person = 1});
+    float *landmarks = us_calloc(2 * 4097, sizeof *landmarks);
+    us_image_set_floats(crop, "understudy.landmarks", landmarks, (size_t)2 * 4097);
+    us_free(landmarks);
+    struct us_dataset d = {0};
+    struct us_digest digest = us_image_digest(crop);
+    bool added;
+    ASSERT_ERROR(us_dataset_add_crop(&d, crop, (struct us_frame){0, 1}, &digest, &added),
+                 "the crop has 4097 landmarks, allowed are 0 to 4096");
+    us_dataset_finish(&d);
+    us_image_unref(crop);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_crop_with_too_many_landmarks_is_refused),
         cmocka_unit_test(faces_come_back_with_their_split),
         cmocka_unit_test(pixels_are_those_of_the_crop),
         cmocka_unit_test(data_sets_and_crops_can_be_listed),
