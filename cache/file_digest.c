@@ -12,8 +12,9 @@
 enum { BLOCK = 1 << 20, TICK_NS = 20 * 1000 * 1000 };
 static const int64_t coarse_tick_ns = 2000000000;
 
+/* Modulo 2^64: the times of files may be any, and are only compared with themselves. */
 static int64_t ns(struct timespec time) {
-    return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
+    return (int64_t)((uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec);
 }
 
 struct us_file_facts us_facts_of(const struct stat *info) {

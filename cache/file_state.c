@@ -17,8 +17,9 @@ struct states {
     int64_t fine_device, coarse_device; /* the last ones asked about; -1: none */
 };
 
+/* Modulo 2^64: the times of files may be any, and are only compared with themselves. */
 static int64_t ns(struct timespec time) {
-    return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
+    return (int64_t)((uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec);
 }
 
 static bool has_fine_stamps(struct states *states, const char *path, const struct stat *info) {

@@ -17,7 +17,11 @@
 enum { LOOKS = 4 };
 
 int64_t us_stamp_of(const struct stat *info) {
-    return (int64_t)info->st_mtim.tv_sec * 1000000000 + info->st_mtim.tv_nsec;
+    static const int64_t last = 9000000000;
+    const int64_t seconds = (int64_t)info->st_mtim.tv_sec;
+    return seconds < 0       ? 0
+           : seconds >= last ? last * 1000000000
+                             : seconds * 1000000000 + info->st_mtim.tv_nsec;
 }
 
 /* Names of objects, markers and attempts do not meet: an attempt's has a prefix. */

@@ -25,6 +25,8 @@ bool us_cache_seek(struct cache *cache, const char *path);
 /* Stamps that could not be written to files of other users; 0: none here. */
 int64_t us_cache_local_stamp(struct cache *cache, const char *path);
 
+/* The mtime in nanoseconds since 1970. What lies before that, or beyond 2255, is the nearest that
+ * does not: stamps can be subtracted from each other. */
 int64_t us_stamp_of(const struct stat *info);
 
 enum us_taken { US_TAKEN, US_TAKEN_IN_USE, US_TAKEN_GONE, US_TAKEN_FAILED };

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "cache/cache_internal.h"
+#include "cache/hold.h"
 #include "cache/host.h"
 #include "runtime/base/mem.h"
 
@@ -100,7 +101,7 @@ bool us_cache_server_time(struct cache *cache, int64_t *ns) {
                 fstat(cache->claim, &info) == 0;
     pthread_mutex_unlock(&cache->lock);
     if (fine) {
-        *ns = (int64_t)info.st_mtim.tv_sec * 1000000000 + info.st_mtim.tv_nsec;
+        *ns = us_stamp_of(&info);
     }
     return fine;
 }
@@ -157,7 +158,7 @@ static bool read_claim(const char *path, char text[LEASE_TEXT], int64_t *beat) {
     close(fd);
     if (fine) {
         text[length] = '\0';
-        *beat = (int64_t)info.st_mtim.tv_sec * 1000000000 + info.st_mtim.tv_nsec;
+        *beat = us_stamp_of(&info);
     }
     return fine;
 }

@@ -153,8 +153,9 @@ static bool parse(const char *name, struct entry *entry) {
     entry->pid = (long)number(&at);
     entry->start = number(&at);
     number(&at); /* of the store */
-    entry->begun = (int64_t)number(&at);
-    return at != NULL;
+    const unsigned long long begun = number(&at);
+    entry->begun = (int64_t)begun;
+    return at != NULL && begun <= INT64_MAX;
 }
 
 static bool lives(const char *path, const struct entry *entry, int64_t now) {

@@ -50,7 +50,7 @@ static int64_t first_number(const char **text) {
         *text += strcspn(*text, "\n");
         *text += **text == '\n';
     }
-    return first > 0 ? first : 1;
+    return first > 0 && first < INT64_MAX / 2 ? first : 1; /* lines are counted on from it */
 }
 
 static void shorten(const char *path) {

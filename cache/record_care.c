@@ -2,6 +2,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cache/hold.h"
 #include "cache/records_internal.h"
 #include "runtime/base/mem.h"
 
@@ -113,9 +114,8 @@ static int by_size(const void *left, const void *right) {
 
 static bool is_done(const struct us_record_file *file, bool final, int64_t now) {
     struct stat info;
-    return final ||
-           (!file->mine && fstat(file->fd, &info) == 0 &&
-            us_records_is_dead(file->name, (int64_t)info.st_mtim.tv_sec * 1000000000, now));
+    return final || (!file->mine && fstat(file->fd, &info) == 0 &&
+                     us_records_is_dead(file->name, us_stamp_of(&info), now));
 }
 
 /* Of the files, puts those to be packed first and says how many: all that nobody writes any more;

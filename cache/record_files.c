@@ -6,6 +6,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "cache/hold.h"
 #include "cache/records_internal.h"
 #include "runtime/base/mem.h"
 
@@ -306,10 +307,6 @@ static void read_logs(struct cache *cache) {
     }
 }
 
-static int64_t time_of(const struct stat *info) {
-    return (int64_t)info->st_mtim.tv_sec * 1000000000 + info->st_mtim.tv_nsec;
-}
-
 bool us_records_refresh(struct cache *cache, enum us_freshness freshness) {
     struct us_records *records = cache->records;
     uint64_t asked = atomic_load(&records->asked);
@@ -328,11 +325,12 @@ bool us_records_refresh(struct cache *cache, enum us_freshness freshness) {
         records->listed_at = 0;
     } else {
         bool settled = records->listed_at - records->folder_time > tick_ns;
-        bool same = records->folder_inode == info.st_ino && records->folder_time == time_of(&info);
+        bool same =
+            records->folder_inode == info.st_ino && records->folder_time == us_stamp_of(&info);
         if (records->remote || !records->listed_at || !settled || !same) {
             list(cache, path, &info);
             records->folder_inode = info.st_ino;
-            records->folder_time = time_of(&info);
+            records->folder_time = us_stamp_of(&info);
         }
         read_logs(cache);
     }

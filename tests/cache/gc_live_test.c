@@ -77,6 +77,40 @@ static void the_dead_keep_nothing(void **state) {
     us_cache_close(store);
 }
 
+/* Names that no store makes, of times that no subtraction fits. */
+static void names_of_no_time_are_no_runs(void **state) {
+    (void)state;
+    struct us_store *store = care_open("names");
+    care_fill(store, 1);
+    us_cache_close(store);
+    static const char *const times[] = {"9223372036854775808", "18446744073709551615",
+                                        "99999999999999999999"};
+    for (size_t i = 0; i < 3; i++) {
+        char path[1024];
+        snprintf(path, sizeof path, "%s/live/elsewhere.1.1.%zu.%s", care_folder, i, times[i]);
+        close(open(path, O_WRONLY | O_CREAT, 0640));
+    }
+    store = care_open("names");
+    struct us_gc_report report = care_collect(store, 0, 0, true);
+    assert_int_equal(report.runs, 0);
+    us_gc_report_finish(&report);
+    us_cache_close(store);
+}
+
+static void stamps_of_any_year_can_be_subtracted(void **state) {
+    (void)state;
+    static const int64_t seconds[] = {INT64_MIN, -1, 0, 1, 9000000000, 9000000001, INT64_MAX};
+    int64_t before = 0;
+    for (size_t i = 0; i < sizeof seconds / sizeof *seconds; i++) {
+        const struct stat info = {.st_mtim = {.tv_sec = (time_t)seconds[i], .tv_nsec = 7}};
+        const int64_t stamp = us_stamp_of(&info);
+        assert_true(stamp >= before && stamp <= 9000000000 * 1000000000);
+        before = stamp;
+    }
+    const struct stat info = {.st_mtim = {.tv_sec = 1, .tv_nsec = 7}};
+    assert_int_equal(us_stamp_of(&info), 1000000007);
+}
+
 /* A store that opens while a gc is announced renews every stamp: the gc may not know of it. */
 static void a_run_that_begins_beside_a_gc_is_seen_by_its_stamps(void **state) {
     (void)state;
@@ -278,6 +312,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_living_run_keeps_what_it_uses),
         cmocka_unit_test(the_dead_keep_nothing),
+        cmocka_unit_test(names_of_no_time_are_no_runs),
+        cmocka_unit_test(stamps_of_any_year_can_be_subtracted),
         cmocka_unit_test(a_run_that_begins_beside_a_gc_is_seen_by_its_stamps),
         cmocka_unit_test(what_lies_in_the_trash_is_taken_back),
         cmocka_unit_test(nothing_promised_vanishes),

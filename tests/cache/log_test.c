@@ -1,13 +1,15 @@
 /* Logs beside the index. */
+#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "cache/cache.h"
+#include "cache/cache_internal.h"
 #include "runtime/api/runs.h"
 #include "runtime/base/mem.h"
+#include "runtime/base/path.h"
 #include "tests/support/check.h"
 
 static struct us_store *open_cache(const char *name) {
@@ -57,6 +59,46 @@ static void test_runs(void **state) {
     us_cache_close(store);
 }
 
+/* Writes the store's only log anew, longer than it may become. */
+static void write_log(struct us_store *store, const char *head) {
+    char *folder = us_path_join(us_cache_of(store)->index.folder, "logs"), *path = NULL;
+    DIR *names = opendir(folder);
+    assert_non_null(names);
+    for (struct dirent *entry; (entry = readdir(names));) {
+        if (entry->d_name[0] != '.') {
+            us_free(path);
+            path = us_path_join(folder, entry->d_name);
+        }
+    }
+    closedir(names);
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    fputs(head, file);
+    for (int i = 0; i < (8 << 20) / 4096 + 1; i++) {
+        fprintf(file, "%4095s\n", "");
+    }
+    fclose(file);
+    us_free(path);
+    us_free(folder);
+}
+
+/* A damaged first line: nothing can be counted on from the largest number there is. */
+static void test_numbers(void **state) {
+    (void)state;
+    static const char *const heads[] = {"#9223372036854775807\n", "#4611686018427387903\n",
+                                        "#99999999999999999999\n", "#-7\n", "#\n"};
+    struct us_store *store = open_cache("numbers");
+    store->ops->log_add(store, "shot", "one");
+    for (size_t i = 0; i < sizeof heads / sizeof *heads; i++) {
+        int64_t first;
+        write_log(store, heads[i]);
+        store->ops->log_add(store, "shot", "two"); /* which shortens it */
+        us_free(store->ops->log_read(store, "shot", &first));
+        assert_in_range(first, 1000, 3000);
+    }
+    us_cache_close(store);
+}
+
 /* Long lines of several processes at once: the log is shortened on the way, and none is lost but
  * those that are too old. */
 static void test_bounded(void **state) {
@@ -97,6 +139,7 @@ static void test_bounded(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_lines), cmocka_unit_test(test_runs),
+                                       cmocka_unit_test(test_numbers),
                                        cmocka_unit_test(test_bounded)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
