@@ -103,13 +103,12 @@ static struct us_error *read_face(struct us_task *task, size_t index, int64_t tr
 /* The wanted face of the nearest frame, earlier ones first; this frame alone unless held. */
 static struct us_error *find_face(struct us_task *task, struct us_face *face, bool *found) {
     const PARAMS *p = us_task_params(task);
-    int32_t here = us_task_frame(task).number;
-    int32_t reach = holds(p) ? (int32_t)p->hold_frames : 0;
+    int64_t here = us_task_frame(task).number, reach = holds(p) ? p->hold_frames : 0;
     size_t count = us_task_input_count(task, IN_FACES);
     *found = false;
-    for (int32_t distance = 0; distance <= reach && !*found; distance++) {
+    for (int64_t distance = 0; distance <= reach && !*found; distance++) {
         for (size_t i = 0; i < count && !*found; i++) {
-            int32_t frame = us_task_input_frame(task, IN_FACES, i).number;
+            int64_t frame = us_task_input_frame(task, IN_FACES, i).number;
             if (frame - here == distance || here - frame == distance) {
                 US_TRY(read_face(task, i, p->track, face, found));
             }

@@ -52,8 +52,8 @@ static void read_chunk(struct us_run *run, uint32_t node, struct history_chunk *
 static struct entry *entry_of(struct us_run *run, const struct task *task,
                               struct history_chunk **chunk) {
     struct node_tasks *tasks = &run->nodes[task->node];
-    const int32_t number = task->frame.number;
-    const int32_t first = (number >= 0 ? number : number - CHUNK + 1) / CHUNK * CHUNK;
+    const int64_t number = task->frame.number;
+    const int32_t first = (int32_t)((number >= 0 ? number : number - CHUNK + 1) / CHUNK * CHUNK);
     struct history_chunk **at = &tasks->history;
     while (*at && ((*at)->take != task->frame.take || (*at)->first != first)) {
         at = &(*at)->next;

@@ -179,8 +179,8 @@ static void add_place(const struct us_run *run, const struct task *task,
     const struct task *above = &run->tasks[ref->task];
     const bool framed = task_node(run, above)->type->per_frame;
     us_hasher_int(hasher, ref->entry);
-    us_hasher_int(hasher, framed ? above->frame.take - task->frame.take : 0);
-    us_hasher_int(hasher, framed ? above->frame.number - task->frame.number : 0);
+    us_hasher_int(hasher, framed ? (int64_t)above->frame.take - task->frame.take : 0);
+    us_hasher_int(hasher, framed ? (int64_t)above->frame.number - task->frame.number : 0);
 }
 
 static void add_names(const struct us_run *run, const struct input_ref *ref,

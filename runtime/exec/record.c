@@ -33,6 +33,11 @@ static bool take(struct reader *reader, void *to, size_t size) {
     return true;
 }
 
+/* Durations are added, divided and cast: what cannot be one counts as none. */
+static double usable_seconds(double seconds) {
+    return seconds >= 0 && seconds <= 1e12 ? seconds : 0;
+}
+
 static bool parse_results(struct reader *reader, struct head *head, struct record *record) {
     if (!take(reader, head, sizeof *head) || memcmp(head->magic, magic, sizeof magic) != 0 ||
         head->output_count > MAX_OUTPUTS || head->witness_count > MAX_WITNESSES) {
@@ -40,8 +45,8 @@ static bool parse_results(struct reader *reader, struct head *head, struct recor
     }
     record->output_count = head->output_count;
     record->witness_count = head->witness_count;
-    record->seconds = head->seconds;
-    record->remake_seconds = head->remake_seconds;
+    record->seconds = usable_seconds(head->seconds);
+    record->remake_seconds = usable_seconds(head->remake_seconds);
     record->unstored = head->flags & UNSTORED;
     return take(reader, record->outputs, head->output_count * sizeof *record->outputs) &&
            take(reader, record->sizes, head->output_count * sizeof *record->sizes) &&

@@ -75,6 +75,7 @@ static void read_record(struct us_run *run, size_t outputs) {
         return;
     }
     if (record.output_count != outputs || record.witness_count > MAX_WITNESSES ||
+        !(record.seconds >= 0 && record.seconds + record.remake_seconds <= 2e12) ||
         witnesses_stand(run, &record, &stand)) {
         abort();
     }

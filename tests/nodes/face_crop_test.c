@@ -193,6 +193,14 @@ static void a_missing_face_follows_the_policy(void **state) {
         }
         us_fake_destroy(task);
     }
+    /* 2^32 - 2 away, which is 2 in 32 bits */
+    task = crop_task("whole", "log");
+    us_fake_text(task, "on_missing", "hold");
+    us_fake_frame(task, (struct us_frame){0, INT32_MAX});
+    give_faces(task, -INT32_MAX, &faces);
+    give_faces(task, INT32_MAX, &none);
+    ASSERT_ERROR(us_fake_run(task), "no face in frame 2147483647, nor within 12 frames of it");
+    us_fake_destroy(task);
     us_faces_finish(&faces);
 }
 

@@ -1,0 +1,87 @@
+/* Frame numbers and durations at the ends of what they can be. */
+#include <math.h>
+#include <string.h>
+
+#include "cache/cache.h"
+#include "runtime/api/run.h"
+#include "runtime/base/mem.h"
+#include "runtime/base/path.h"
+#include "runtime/exec/run_internal.h"
+#include "tests/support/check.h"
+#include "tests/support/toy_nodes.h"
+
+static struct us_run *plan(struct us_store *store, const char *value, struct us_graph **graph) {
+    struct us_str text = {0};
+    us_str_printf(&text,
+                  "understudy: 1\nnodes:\n"
+                  "  n: {type: toy_number, value: %s, frames: \"-2147483647--2147483646,"
+                  "2147483646-2147483647\"}\n"
+                  "  w: {type: toy_window, value: n, radius: 1}\noutputs: [w]\n",
+                  value);
+    char *path = us_path_join(us_test_folder(), "far.yaml");
+    const struct us_run_options options = {.threads = 1};
+    struct us_run *run;
+    ASSERT_OK(us_write_file(path, us_str_text(&text), text.length));
+    ASSERT_OK(us_graph_load(&us_toys, path, NULL, 0, graph));
+    ASSERT_OK(us_run_create(*graph, store, &options, &run));
+    us_free(path);
+    us_str_finish(&text);
+    return run;
+}
+
+/* Neighbours in the list of frames may be 2^32 - 3 apart. */
+static void the_first_and_last_frames_have_a_history_and_neighbours(void **state) {
+    (void)state;
+    char *folder = us_path_join(us_test_folder(), "cache");
+    struct us_store *store;
+    struct us_graph *graph;
+    struct us_summary summary;
+    ASSERT_OK(us_cache_open(folder, &store));
+    struct us_run *run = plan(store, "1", &graph);
+    ASSERT_OK(us_run_execute(run, &summary));
+    assert_int_equal(summary.ran, 8);
+    us_run_destroy(run);
+    us_graph_destroy(graph);
+    run = plan(store, "2", &graph);
+    assert_int_equal(us_run_plan_count(run), 8);
+    for (size_t i = 0; i < 8; i++) {
+        const struct us_plan_entry entry = us_run_plan_entry(run, i);
+        assert_true(entry.run);
+        assert_string_equal(entry.why, entry.label[0] == 'n' ? "value 1 → 2"
+                                       : strcmp(entry.label, "w@2147483647") == 0
+                                           ? "input 'value' changed: n@2147483646"
+                                       : strcmp(entry.label, "w@2147483646") == 0
+                                           ? "input 'value' changed: n@-2147483646"
+                                           : "input 'value' changed: n@-2147483647");
+    }
+    us_run_destroy(run);
+    us_graph_destroy(graph);
+    us_cache_close(store);
+    us_free(folder);
+}
+
+static void durations_of_a_record_are_usable(void **state) {
+    (void)state;
+    static const struct {
+        double in, out;
+    } cases[] = {{2.5, 2.5}, {0, 0}, {1e12, 1e12}, {1e13, 0}, {INFINITY, 0}, {-1, 0}, {NAN, 0}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const struct {
+            char magic[8];
+            uint32_t counts[4];
+            double seconds[2];
+        } bytes = {"usrec02\n", {0}, {cases[i].in, cases[i].in}};
+        struct record record;
+        assert_true(parse_record((const uint8_t *)&bytes, sizeof bytes, 0, &record));
+        ASSERT_NEAR(record.seconds, cases[i].out, 0);
+        ASSERT_NEAR(record.remake_seconds, cases[i].out, 0);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_first_and_last_frames_have_a_history_and_neighbours),
+        cmocka_unit_test(durations_of_a_record_are_usable),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
