@@ -37,8 +37,9 @@ static void append_when(const json_t *run, struct us_str *out) {
     us_str_append(out, text);
 }
 
+/* NULL: what should be a text is none. */
 static void append_plain(const char *text, struct us_str *out) {
-    us_plain_text(text, strlen(text), out);
+    us_plain_text(text ? text : "?", text ? strlen(text) : 1, out);
 }
 
 /* "erode_px=6, only comp, frames 1001-1010" */
@@ -175,9 +176,10 @@ static void print_json(json_t *run) {
 
 static struct us_error *show_one(const struct us_runs *runs, const char *word, bool json) {
     char *end;
-    const long long number = strtoll(word, &end, 10), at = number - runs->first;
-    const bool there = !*end && end != word && at >= 0 && at < (long long)runs->count;
-    json_t *run = there ? us_story_parse(runs->texts[at], number) : NULL;
+    const long long number = strtoll(word, &end, 10);
+    const bool there = !*end && end != word && number >= runs->first &&
+                       number - runs->first < (long long)runs->count;
+    json_t *run = there ? us_story_parse(runs->texts[number - runs->first], number) : NULL;
     if (!run && !runs->count) {
         return us_fail(
             US_USAGE, "no run '%s': no run of this graph with this cache is remembered here", word);

@@ -182,6 +182,16 @@ runs = p.events(call("history", FAILS, "--json")[0])[:-1]
 p.check(runs[0]["failed_nodes"] == ["slow", "bad"] or runs[0]["failed_nodes"] == ["bad", "slow"], runs)
 p.check(runs[0]["failed_task"] in ("bad", "slow") and runs[0]["skipped"] == 2 and runs[1]["status"] == 130, runs)
 
+odd = scratch / "odd"
+call("run", SHOT, "-p", "seed=3", "--only", "matte", "--frames", "1001", cache=odd)
+[log] = (odd / "index/logs").iterdir()
+log.write_text(log.read_text() + '{"when": 1e300, "parameters": {"a": 5}, "only": [7, null], "nodes": [{"node": 3, "why": []}]}\n')
+table = call("history", SHOT, cache=odd)[0].splitlines()
+p.check(len(table) == 3 and table[2].endswith("  a=?, only ?, only ?"), "a line of other kinds of values:", table)
+p.check("asked        a=?, only ?, only ?\n" in call("history", SHOT, "2", cache=odd)[0], "one such run")
+_, error = call("history", SHOT, " -9223372036854775808", status=2, cache=odd)
+p.check("no run ' -9223372036854775808' in the history; it has 1 to 2" in error, error)
+
 # -- explain
 GROW = ["-p", "grow=5", "-p", "seed=3"]
 
