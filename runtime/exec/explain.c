@@ -45,17 +45,26 @@ static void find_cause(struct us_run *run, struct task *task, void *context) {
     }
 }
 
-/* One line, then the same for what made it run. */
-static void explain_run(struct us_run *run, const struct task *task, int depth,
-                        struct us_str *out) {
-    us_str_printf(out, "%*s%s %s: %s\n", 2 * depth, "", task_label(run, task, &run->arena),
-                  task->maybe ? "runs if what is above it really changes" : "would run", task->why);
-    const struct task *cause = NULL;
-    if (strstr(task->why, "input '")) {
-        each_input(run, task, find_cause, &cause);
-    }
-    if (cause) {
-        explain_run(run, cause, depth + 1, out);
+/* A line for the task and for each that made the one below it run. Of a long way up the beginning
+ * is shown, and its end: where it all began. */
+static void explain_run(struct us_run *run, const struct task *task, struct us_str *out) {
+    enum { SHOWN = 40 };
+    const struct task *cause;
+    for (int depth = 0; task; task = cause, depth++) {
+        cause = NULL;
+        if (strstr(task->why, "input '")) {
+            each_input(run, task, find_cause, &cause);
+        }
+        if (depth >= SHOWN && cause) {
+            continue;
+        }
+        const int indent = 2 * (depth < SHOWN ? depth : SHOWN);
+        if (depth > SHOWN) {
+            us_str_printf(out, "%*sand %d more, up to\n", indent, "", depth - SHOWN);
+        }
+        us_str_printf(out, "%*s%s %s: %s\n", indent, "", task_label(run, task, &run->arena),
+                      task->maybe ? "runs if what is above it really changes" : "would run",
+                      task->why);
     }
 }
 
@@ -103,7 +112,7 @@ struct us_error *us_run_explain(struct us_run *run, const char *node, struct us_
         us_str_printf(&out, "%s is not needed for what was asked\n",
                       task_label(run, task, &run->arena));
     } else if (task->run) {
-        explain_run(run, task, 0, &out);
+        explain_run(run, task, &out);
     } else {
         explain_cached(run, task, &out);
     }

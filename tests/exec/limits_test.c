@@ -60,6 +60,50 @@ static void the_first_and_last_frames_have_a_history_and_neighbours(void **state
     us_free(folder);
 }
 
+/* A line a level, each further in, would be a text that grows with the square of the way. */
+static void the_way_up_a_long_chain_is_told_from_both_ends(void **state) {
+    (void)state;
+    enum { LINKS = 100 };
+    char *folder = us_path_join(us_test_folder(), "chain"), *told;
+    struct us_store *store;
+    struct us_summary summary;
+    ASSERT_OK(us_cache_open(folder, &store));
+    for (int value = 1; value <= 2; value++) {
+        struct us_str text = {0};
+        us_str_printf(&text,
+                      "understudy: 1\nnodes:\n  n0: {type: toy_number, value: %d, frames: '7'}\n",
+                      value);
+        for (int i = 1; i <= LINKS; i++) {
+            us_str_printf(&text, "  n%d: {type: toy_add, values: [n%d]}\n", i, i - 1);
+        }
+        us_str_printf(&text, "outputs: [n%d]\n", LINKS);
+        char *path = us_path_join(us_test_folder(), "chain.yaml");
+        const struct us_run_options options = {.threads = 1};
+        struct us_graph *graph;
+        struct us_run *run;
+        ASSERT_OK(us_write_file(path, us_str_text(&text), text.length));
+        ASSERT_OK(us_graph_load(&us_toys, path, NULL, 0, &graph));
+        ASSERT_OK(us_run_create(graph, store, &options, &run));
+        if (value == 1) {
+            ASSERT_OK(us_run_execute(run, &summary));
+        } else {
+            ASSERT_OK(us_run_explain(run, "n100", (struct us_frame){0, 7}, &told));
+        }
+        us_run_destroy(run);
+        us_graph_destroy(graph);
+        us_free(path);
+        us_str_finish(&text);
+    }
+    assert_non_null(strstr(told, "n61@7 runs if what is above it really changes: input 'values' "
+                                 "changed: n60@7\n"));
+    assert_null(strstr(told, "n60@7 runs"));
+    assert_non_null(strstr(told, "                and 60 more, up to\n"));
+    assert_non_null(strstr(told, "                n0@7 would run: value 1 → 2\n"));
+    us_free(told);
+    us_cache_close(store);
+    us_free(folder);
+}
+
 static void durations_of_a_record_are_usable(void **state) {
     (void)state;
     static const struct {
@@ -81,6 +125,7 @@ static void durations_of_a_record_are_usable(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_first_and_last_frames_have_a_history_and_neighbours),
+        cmocka_unit_test(the_way_up_a_long_chain_is_told_from_both_ends),
         cmocka_unit_test(durations_of_a_record_are_usable),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
