@@ -125,20 +125,28 @@ static struct us_error *publish_action(struct us_run *run, struct task *task,
     return store_record(run, task, &keys->action_key, record, NULL, &won);
 }
 
-/* Publishes under the action key, unless it was found there, then under the plan key, where an
- * older record may stand whose witnesses no longer do: that one is replaced. */
-static struct us_error *publish(struct us_run *run, struct task *task, const struct keys *keys,
-                                struct record *record, bool found) {
+/* An older record may stand under the plan key, whose witnesses no longer do: it is replaced. */
+static struct us_error *publish_plan(struct us_run *run, struct task *task, const struct keys *keys,
+                                     const struct record *record) {
     bool won;
-    record->witness_count = 0;
-    US_TRY(found ? NULL : publish_action(run, task, keys, record));
-    set_digests(run, task, record->outputs);
-    task->unstored = record->unstored;
-    collect_witnesses(run, task, &keys->action_key, record);
     US_TRY(store_record(run, task, &task->plan_key, record, &keys->plan, &won));
     if (!won) {
         US_TRY(run->store->ops->drop_record(run->store, &task->plan_key));
         US_TRY(store_record(run, task, &task->plan_key, record, &keys->plan, &won));
+    }
+    return NULL;
+}
+
+/* Under the action key, unless it was found there, and under the plan key. Where a record has no
+ * room for its witnesses, planning gets to the action key through what is above. */
+static struct us_error *publish(struct us_run *run, struct task *task, const struct keys *keys,
+                                struct record *record, bool found) {
+    record->witness_count = 0;
+    US_TRY(found ? NULL : publish_action(run, task, keys, record));
+    set_digests(run, task, record->outputs);
+    task->unstored = record->unstored;
+    if (collect_witnesses(run, task, &keys->action_key, record)) {
+        US_TRY(publish_plan(run, task, keys, record));
     }
     history_remember(run, task, record->seconds);
     return NULL;

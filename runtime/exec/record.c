@@ -188,16 +188,20 @@ bool record_fields(struct us_run *run, const struct us_digest *key, struct us_st
     return fine;
 }
 
+/* A count above MAX_WITNESSES: there are more. */
 static void add_witness(struct record *record, const struct witness *witness) {
+    if (record->witness_count > MAX_WITNESSES) {
+        return;
+    }
     for (size_t i = 0; i < record->witness_count; i++) {
         if (memcmp(&record->witnesses[i], witness, sizeof *witness) == 0) {
             return;
         }
     }
-    if (record->witness_count == MAX_WITNESSES) {
-        US_BUG("more than %d volatile nodes above one task", MAX_WITNESSES);
+    if (record->witness_count < MAX_WITNESSES) {
+        record->witnesses[record->witness_count] = *witness;
     }
-    record->witnesses[record->witness_count++] = *witness;
+    record->witness_count++;
 }
 
 /* The record under an input's plan key says it all; where the plan's walk ended there, nothing else
@@ -220,7 +224,7 @@ static void add_own_witness(struct us_run *run, const struct task *task, struct 
 static void add_witnesses(struct us_run *run, struct task *task, void *context) {
     struct record *record = context, above;
     bool found = false;
-    if (!run->nodes[task->node].volatile_above) {
+    if (!run->nodes[task->node].volatile_above || record->witness_count > MAX_WITNESSES) {
         return;
     }
     const size_t outputs = (size_t)us_port_count(task_node(run, task)->type->outputs);
@@ -234,7 +238,7 @@ static void add_witnesses(struct us_run *run, struct task *task, void *context) 
     }
 }
 
-void collect_witnesses(struct us_run *run, const struct task *task,
+bool collect_witnesses(struct us_run *run, const struct task *task,
                        const struct us_digest *action_key, struct record *record) {
     record->witness_count = 0;
     if (run->nodes[task->node].volatile_above) {
@@ -243,6 +247,7 @@ void collect_witnesses(struct us_run *run, const struct task *task,
     if (task_node(run, task)->type->volatile_result) {
         add_witness(record, &(struct witness){*action_key, record->outputs[0]});
     }
+    return record->witness_count <= MAX_WITNESSES;
 }
 
 struct us_error *witnesses_stand(struct us_run *run, const struct record *record, bool *stand) {

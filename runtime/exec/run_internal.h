@@ -272,8 +272,9 @@ bool was_made_somewhere(struct us_run *run, const struct task *task);
 /* The fields and the reason that a record under a plan key keeps; false when there is none. */
 bool record_fields(struct us_run *run, const struct us_digest *key, struct us_str *fields,
                    struct us_str *why);
-/* Fills in the volatile results above the task, and itself if it is one. */
-void collect_witnesses(struct us_run *run, const struct task *task,
+/* Fills in the volatile results above the task, and itself if it is one. False: there are more than
+ * a record takes. */
+bool collect_witnesses(struct us_run *run, const struct task *task,
                        const struct us_digest *action_key, struct record *record);
 struct us_error *witnesses_stand(struct us_run *run, const struct record *record,
                                  bool *stand) US_NODISCARD;

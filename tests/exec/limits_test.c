@@ -104,6 +104,86 @@ static void the_way_up_a_long_chain_is_told_from_both_ends(void **state) {
     us_free(folder);
 }
 
+#define PARAMS struct train_params
+PARAMS {
+    int64_t number;
+};
+static const struct us_param train_rows[] = {
+    US_INT(PARAMS, number, 1, 1, 100, "", "Which of the trainings."), US_PARAMS_END};
+#undef PARAMS
+
+static struct us_error *train_run(struct us_task *task) {
+    static int trainings;
+    us_toy_number(task, ++trainings);
+    return NULL;
+}
+
+static const struct us_port train_outputs[] = {{.name = "model", .data = US_METRICS},
+                                               {.name = NULL}};
+static const struct us_node_type toy_train = {.name = "toy_train",
+                                              .version = 1,
+                                              .params = train_rows,
+                                              .params_size = sizeof(struct train_params),
+                                              .outputs = train_outputs,
+                                              .volatile_result = true,
+                                              .run = train_run};
+
+/* s15 is below 15 trainings, s16 below one more, until s40, each reading the one before twice. */
+static char *write_trainings(int number_of_last) {
+    struct us_str text = {0};
+    us_str_printf(&text, "understudy: 1\nnodes:\n  n: {type: toy_number, frames: '7'}\n");
+    for (int i = 1; i <= 40; i++) {
+        us_str_printf(&text, "  t%d: {type: toy_train, number: %d}\n", i,
+                      i < 40 ? i : number_of_last);
+    }
+    us_str_printf(&text, "  s15: {type: toy_add, values: [n");
+    for (int i = 1; i <= 15; i++) {
+        us_str_printf(&text, ", t%d", i);
+    }
+    us_str_printf(&text, "]}\n");
+    for (int i = 16; i <= 40; i++) {
+        us_str_printf(&text, "  s%d: {type: toy_add, values: [s%d, s%d, t%d]}\n", i, i - 1, i - 1,
+                      i);
+    }
+    us_str_printf(&text, "outputs: [s40]\n");
+    char *path = us_path_join(us_test_folder(), "trainings.yaml");
+    ASSERT_OK(us_write_file(path, us_str_text(&text), text.length));
+    us_str_finish(&text);
+    return path;
+}
+
+/* A record names 16. */
+static void more_trainings_than_a_record_names(void **state) {
+    (void)state;
+    static const struct {
+        int number_of_last;
+        uint64_t ran;
+    } runs[] = {{40, 67}, {40, 0}, {41, 2}, {41, 0}};
+    const struct us_node_type *types[32];
+    memcpy(types, us_toys.types, us_toys.count * sizeof *types);
+    types[us_toys.count] = &toy_train;
+    const struct us_registry registry = {types, us_toys.count + 1, us_toys.codec};
+    char *folder = us_path_join(us_test_folder(), "trainings");
+    struct us_store *store;
+    ASSERT_OK(us_cache_open(folder, &store));
+    for (size_t i = 0; i < sizeof runs / sizeof *runs; i++) {
+        char *path = write_trainings(runs[i].number_of_last);
+        const struct us_run_options options = {.threads = 1};
+        struct us_graph *graph;
+        struct us_run *run;
+        struct us_summary summary;
+        ASSERT_OK(us_graph_load(&registry, path, NULL, 0, &graph));
+        ASSERT_OK(us_run_create(graph, store, &options, &run));
+        ASSERT_OK(us_run_execute(run, &summary));
+        assert_int_equal(summary.ran, runs[i].ran);
+        us_run_destroy(run);
+        us_graph_destroy(graph);
+        us_free(path);
+    }
+    us_cache_close(store);
+    us_free(folder);
+}
+
 static void durations_of_a_record_are_usable(void **state) {
     (void)state;
     static const struct {
@@ -126,6 +206,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_first_and_last_frames_have_a_history_and_neighbours),
         cmocka_unit_test(the_way_up_a_long_chain_is_told_from_both_ends),
+        cmocka_unit_test(more_trainings_than_a_record_names),
         cmocka_unit_test(durations_of_a_record_are_usable),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
