@@ -15,22 +15,28 @@ static size_t aligned(size_t floats) {
     return (floats + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
 }
 
-/* The lowest place where `tensor` overlaps no placed tensor that lives at the same time. */
+/* The lowest place where `tensor` overlaps no placed tensor that lives at the same time. `placed`
+ * are in the order of their offsets. */
 static size_t free_place(const struct us_tflite *model, const uint32_t *placed, uint32_t count,
                          const struct us_tflite_tensor *tensor) {
     size_t offset = 0;
-    for (uint32_t i = 0; i < count;) {
+    for (uint32_t i = 0; i < count; i++) {
         const struct us_tflite_tensor *other = &model->tensors[placed[i]];
         bool together = other->first <= tensor->last && tensor->first <= other->last;
         size_t end = other->offset + aligned(other->elements);
         if (together && offset < end && other->offset < offset + aligned(tensor->elements)) {
             offset = end;
-            i = 0;
-        } else {
-            i++;
         }
     }
     return offset;
+}
+
+static void insert(const struct us_tflite *model, uint32_t *placed, uint32_t count, uint32_t i) {
+    for (; count > 0 && model->tensors[placed[count - 1]].offset > model->tensors[i].offset;
+         count--) {
+        placed[count] = placed[count - 1];
+    }
+    placed[count] = i;
 }
 
 void us_tflite_place(struct us_tflite *model) {
@@ -43,7 +49,7 @@ void us_tflite_place(struct us_tflite *model) {
             continue;
         }
         tensor->offset = free_place(model, placed, count, tensor);
-        placed[count++] = i;
+        insert(model, placed, count++, i);
         size_t end = tensor->offset + aligned(tensor->elements);
         model->memory = end > model->memory ? end : model->memory;
     }

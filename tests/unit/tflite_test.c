@@ -3,10 +3,20 @@
 #include "tests/support/tflite_builder.h"
 
 #include <string.h>
+#include <time.h>
 
 #include "runtime/base/mem.h"
 
-enum { CONCAT = 2, CONV = 3, DEPTHWISE = 4, DEQUANTIZE = 6, POOL = 17, RELU = 19, RESHAPE = 22 };
+enum {
+    ADD = 0,
+    CONCAT = 2,
+    CONV = 3,
+    DEPTHWISE = 4,
+    DEQUANTIZE = 6,
+    POOL = 17,
+    RELU = 19,
+    RESHAPE = 22
+};
 enum { RESIZE = 23, PAD = 34, PRELU = 54, ROOM = 1 << 14 };
 
 static uint8_t bytes[ROOM];
@@ -178,6 +188,34 @@ static void damaged_files_do_no_harm(void **state) {
     }
 }
 
+/* 5,000 values that all live at the same time: placing them must not take the cube of it. */
+static void many_values_find_their_places(void **state) {
+    (void)state;
+    enum { VALUES = 5000, TENSORS = 2 * VALUES, BYTES = 8 << 20 };
+    struct us_test_tensor *tensors = us_calloc(TENSORS, sizeof *tensors);
+    struct us_test_op *ops = us_calloc(TENSORS, sizeof *ops);
+    uint8_t *file = us_malloc(BYTES);
+    for (int i = 0; i < TENSORS; i++) {
+        tensors[i] = (struct us_test_tensor){4, {1, 1, 1, 1}, 0, NULL, 0};
+    }
+    for (int i = 1; i < VALUES; i++) {
+        ops[i - 1] = (struct us_test_op){RELU, {0}, 1, i, {{0}}, 0};
+        ops[VALUES + i - 2] =
+            (struct us_test_op){ADD, {VALUES + i - 1, i}, 2, VALUES + i, {{0}}, 0};
+    }
+    ops[VALUES - 1].inputs[0] = 0;
+    const struct us_test_net net = {tensors, TENSORS, ops, 2 * (VALUES - 1), 0, TENSORS - 1};
+    struct us_tflite *model;
+    const clock_t before = clock();
+    ASSERT_OK(us_tflite_parse(file, us_test_tflite(&net, file, BYTES), &model));
+    assert_true(clock() - before < 10 * CLOCKS_PER_SEC);
+    assert_true(us_tflite_memory(model) <= (VALUES + 2) * 16);
+    us_tflite_destroy(model);
+    us_free(file);
+    us_free(ops);
+    us_free(tensors);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_convolution_with_relu),
@@ -185,6 +223,7 @@ int main(void) {
         cmocka_unit_test(pad_prelu_concat_and_reshape),
         cmocka_unit_test(resizing_three_ways),
         cmocka_unit_test(what_does_not_fit_is_refused),
+        cmocka_unit_test(many_values_find_their_places),
         cmocka_unit_test(damaged_files_do_no_harm),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
