@@ -1,9 +1,11 @@
-/* libFuzzer target of records: the bytes are what the cache says it kept under a key. They are read
- * in every way that the runtime reads a record: results, witnesses, reason and key fields. */
+/* libFuzzer target of records: the bytes are what the cache says it kept under a key, or what a
+ * server sent, behind a note. They are read in every way that the runtime reads a record: results,
+ * witnesses, reason and key fields. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "cache/remote_internal.h"
 #include "runtime/base/mem.h"
 #include "runtime/exec/run_internal.h"
 
@@ -81,9 +83,24 @@ static void read_record(struct us_run *run, size_t outputs) {
     }
 }
 
+/* The size of the note in front, if there is one. */
+static size_t read_note(const uint8_t *bytes, size_t size) {
+    struct remote_note note;
+    const size_t length = remote_note_read(bytes, size, &note);
+    if (length > size || (note.given && !length)) {
+        abort();
+    }
+    if (note.given && (note.note.object_count > 16 || strlen(note.note.type) >= sizeof note.type ||
+                       strlen(note.note.show) >= sizeof note.show || !(note.note.seconds >= 0))) {
+        abort();
+    }
+    return length;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
     static const struct us_digest key;
-    struct one_store one = {.store.ops = &ops, .bytes = bytes, .size = size};
+    const size_t note = read_note(bytes, size);
+    struct one_store one = {.store.ops = &ops, .bytes = bytes + note, .size = size - note};
     struct us_run *run = us_calloc(1, sizeof *run);
     struct us_str fields = {0}, why = {0};
     run->store = &one.store;
