@@ -77,18 +77,16 @@ struct taps {
     int32_t padded; /* how many lie within the padded input */
 };
 
+/* How many of the taps at 0, dilation, 2 dilation... lie before `length`. */
+static int32_t taps_before(int64_t length, const struct us_onnx_window *w, int axis) {
+    const int64_t taps = length > 0 ? (length - 1) / w->dilation[axis] + 1 : 0;
+    return taps < w->kernel[axis] ? (int32_t)taps : w->kernel[axis];
+}
+
 static struct taps taps_at(const struct us_onnx_window *w, int axis, int32_t at, int32_t size) {
-    const int32_t start = at * w->stride[axis] - w->before[axis];
-    struct taps t = {w->kernel[axis], 0, 0};
-    for (int32_t k = 0; k < w->kernel[axis]; k++) {
-        const int32_t sample = start + k * w->dilation[axis];
-        if (sample >= 0 && sample < size) {
-            t.first = k < t.first ? k : t.first;
-            t.end = k + 1;
-        }
-        t.padded += sample < size + w->after[axis];
-    }
-    return t;
+    const int64_t start = (int64_t)at * w->stride[axis] - w->before[axis];
+    return (struct taps){taps_before(-start, w, axis), taps_before(size - start, w, axis),
+                         taps_before(size - start + w->after[axis], w, axis)};
 }
 
 static float pool_sample(const struct us_onnx_window *w, const float *corner, ptrdiff_t width,

@@ -1,5 +1,8 @@
 /* Networks whose numbers are as large as a file can say: refused, or computed without a sum or a
  * product that does not fit. */
+#include <math.h>
+#include <time.h>
+
 #include "nodes/learn/onnx/net.h"
 #include "runtime/base/mem.h"
 #include "tests/support/check.h"
@@ -80,6 +83,35 @@ static void the_largest_pool_counts_its_padding(void **state) {
     finish(&b);
 }
 
+/* Windows of 65,536 columns at 65,543 places, nearly all of it padding. */
+static void padding_takes_no_time(void **state) {
+    (void)state;
+    static const int64_t side[2] = {1 << 16, 1 << 16}, strides[2] = {1 << 13, 1};
+    static const int64_t pads[4] = {1 << 16, 1 << 16, 1 << 16, 1 << 16};
+    struct us_test_onnx net = begin();
+    struct us_str attributes = {0};
+    struct bound b;
+    us_test_onnx_attribute_ints(&attributes, "kernel_shape", 2, side);
+    us_test_onnx_attribute_ints(&attributes, "strides", 2, strides);
+    us_test_onnx_attribute_ints(&attributes, "pads", 4, pads);
+    us_test_onnx_node(&net, "MaxPool", "x", "y", &attributes);
+    ASSERT_OK(bind(&net, 1 << 24, &b));
+    for (int i = 0; i < 48; i++) {
+        us_onnx_net_input(b.net)[i] = (float)i;
+    }
+    const clock_t before = clock();
+    ASSERT_OK(us_onnx_net_run(b.net, NULL, NULL));
+    assert_true(clock() - before < 10 * CLOCKS_PER_SEC);
+    const struct us_onnx_result y = us_onnx_net_output(b.net, 0);
+    assert_int_equal(y.count, 2 * 9 * 65543);
+    const float *row = y.values + (size_t)17 * 65543;
+    ASSERT_NEAR((double)row[1], 42, 0); /* up to the first column */
+    ASSERT_NEAR((double)row[6], 47, 0);
+    ASSERT_NEAR((double)row[65541], 47, 0); /* from the last one on */
+    assert_true(row[0] == -INFINITY && row[65542] == -INFINITY);
+    finish(&b);
+}
+
 /* From 2^24 on the last index of an axis, as a float, is the one behind it. */
 static void the_end_of_a_long_axis_is_its_last_value(void **state) {
     (void)state;
@@ -133,6 +165,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_sum_of_empty_tensors_is_sized_before_it_is_walked),
         cmocka_unit_test(the_largest_pool_counts_its_padding),
+        cmocka_unit_test(padding_takes_no_time),
         cmocka_unit_test(the_end_of_a_long_axis_is_its_last_value),
         cmocka_unit_test(windows_that_reach_too_far_are_refused),
     };
