@@ -175,10 +175,8 @@ static struct us_error *apply_frames(json_t *object, int32_t number, struct us_f
     const char *key;
     json_t *list;
     json_object_foreach(object, key, list) {
-        struct us_frames range = {0};
-        US_TRY(us_error_wrap(us_frames_parse(key, &range), "frames '%.40s'", key));
-        bool here = range.all || us_frames_find(&range, (struct us_frame){0, number}) >= 0;
-        us_frames_finish(&range);
+        bool here;
+        US_TRY(us_error_wrap(us_frames_text_has(key, number, &here), "frames '%.40s'", key));
         if (here) {
             US_TRY(apply_list(list, key, faces));
         }

@@ -135,7 +135,11 @@ static bool read_span(const char **text, struct span *span) {
     return **text == ',' || **text == '\0';
 }
 
-static struct us_error *check_span(const struct span *span, size_t have) {
+static int64_t span_count(const struct span *span) {
+    return ((int64_t)span->last - span->first) / span->step + 1;
+}
+
+static struct us_error *check_span(const struct span *span, int64_t have) {
     if (span->last < span->first) {
         return us_error_hint(us_fail(US_USAGE,
                                      "frame range '%" PRId32 "-%" PRId32 "' runs backwards",
@@ -145,38 +149,40 @@ static struct us_error *check_span(const struct span *span, size_t have) {
     if (span->step < 1) {
         return us_fail(US_USAGE, "frame step is %" PRId32 ", it must be 1 or more", span->step);
     }
-    int64_t count = ((int64_t)span->last - span->first) / span->step + 1;
-    if (count > MOST_FRAMES - (int64_t)have) {
+    if (span_count(span) > MOST_FRAMES - have) {
         return us_fail(US_USAGE, "frame range '%" PRId32 "-%" PRId32 "' makes more than %d frames",
                        span->first, span->last, MOST_FRAMES);
     }
     return NULL;
 }
 
-static void add_span(struct us_frames *frames, const struct span *span) {
-    size_t count = (size_t)(((int64_t)span->last - span->first) / span->step) + 1;
-    us_grow(&frames->items, &frames->capacity, frames->count + count, sizeof *frames->items);
-    for (size_t i = 0; i < count; i++) {
-        int64_t number = span->first + (int64_t)i * span->step;
-        frames->items[frames->count++] = (struct us_frame){.number = (int32_t)number};
-    }
-}
+typedef void span_visitor(const struct span *span, void *context);
 
-static struct us_error *parse_spans(const char *text, struct us_frames *frames) {
+static struct us_error *each_span(const char *text, span_visitor *visit, void *context) {
     const char *p = text;
-    for (;;) {
+    for (int64_t have = 0;; p++) {
         struct span span;
         if (!read_span(&p, &span)) {
             return us_error_hint(
                 us_fail(US_USAGE, "'%.60s' is not a frame range", text),
                 "write frames as 1001-1100, 1001-1100x2, 1001,1005,1010-1020 or all");
         }
-        US_TRY(check_span(&span, frames->count));
-        add_span(frames, &span);
+        US_TRY(check_span(&span, have));
+        have += span_count(&span);
+        visit(&span, context);
         if (*p == '\0') {
             return NULL;
         }
-        p++;
+    }
+}
+
+static void add_span(const struct span *span, void *context) {
+    struct us_frames *frames = context;
+    const size_t count = (size_t)span_count(span);
+    us_grow(&frames->items, &frames->capacity, frames->count + count, sizeof *frames->items);
+    for (size_t i = 0; i < count; i++) {
+        int64_t number = span->first + (int64_t)i * span->step;
+        frames->items[frames->count++] = (struct us_frame){.number = (int32_t)number};
     }
 }
 
@@ -186,13 +192,32 @@ struct us_error *us_frames_parse(const char *text, struct us_frames *frames) {
         *frames = (struct us_frames){.all = true};
         return NULL;
     }
-    struct us_error *error = parse_spans(text, &parsed);
+    struct us_error *error = each_span(text, add_span, &parsed);
     if (error) {
         us_frames_finish(&parsed);
         return error;
     }
     us_frames_sort(&parsed);
     *frames = parsed;
+    return NULL;
+}
+
+struct looking {
+    int32_t number;
+    bool found;
+};
+
+static void look_in_span(const struct span *span, void *context) {
+    struct looking *looking = context;
+    const int64_t from_first = (int64_t)looking->number - span->first;
+    looking->found |=
+        from_first >= 0 && looking->number <= span->last && from_first % span->step == 0;
+}
+
+struct us_error *us_frames_text_has(const char *text, int32_t number, bool *has) {
+    struct looking looking = {number, strcmp(text, "all") == 0};
+    US_TRY(looking.found ? NULL : each_span(text, look_in_span, &looking));
+    *has = looking.found;
     return NULL;
 }
 

@@ -36,6 +36,9 @@ ptrdiff_t us_frames_find(const struct us_frames *frames, struct us_frame frame);
 /* "1001-1100", "1001-1100x2", "1001,1005,1010-1020", "all"; negative numbers allowed; take 0.
  * At most 10,000,000 frames. The error has no place: callers add it. */
 struct us_error *us_frames_parse(const char *text, struct us_frames *frames) US_NODISCARD;
+/* Whether such a text names take 0's frame `number`, in a time that does not depend on how many it
+ * names. */
+struct us_error *us_frames_text_has(const char *text, int32_t number, bool *has) US_NODISCARD;
 /* The shortest such text; takes other than 0 are written "TAKE:RANGE", joined by spaces. */
 void us_frames_print(const struct us_frames *frames, struct us_str *out);
 

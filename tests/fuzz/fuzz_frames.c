@@ -66,6 +66,13 @@ static void try_range(const char *text) {
     enum { MOST = 20000 }; /* printed: more takes long and tells no more */
     struct us_frames frames = {0};
     struct us_error *error = us_frames_parse(text, &frames);
+    bool has = false;
+    struct us_error *other = us_frames_text_has(text, 1001, &has);
+    if (!error != !other ||
+        has != (frames.all || us_frames_find(&frames, (struct us_frame){0, 1001}) >= 0)) {
+        abort();
+    }
+    us_error_free(other);
     if (!error && (frames.all || frames.count) && frames.count <= MOST) {
         same_again(&frames);
     }

@@ -15,6 +15,18 @@ static void assert_printed(const struct us_frames *frames, const char *wanted) {
     us_str_finish(&text);
 }
 
+/* Looked for in the text: the same as looked for in the list. */
+static void assert_has(const char *text, const struct us_frames *frames) {
+    static const int32_t far[] = {INT32_MIN, -INT32_MAX, 2 - INT32_MAX, INT32_MAX - 2, INT32_MAX};
+    for (int32_t i = 0; i < 1125; i++) {
+        const int32_t number = i < 5 ? far[i] : i - 20;
+        bool has;
+        ASSERT_OK(us_frames_text_has(text, number, &has));
+        assert_int_equal(has,
+                         frames->all || us_frames_find(frames, (struct us_frame){0, number}) >= 0);
+    }
+}
+
 static void parses(void **state) {
     (void)state;
     static const struct {
@@ -42,6 +54,7 @@ static void parses(void **state) {
         assert_int_equal(frames.count, cases[i].count);
         assert_int_equal(frames.all, strcmp(cases[i].text, "all") == 0);
         assert_printed(&frames, cases[i].printed);
+        assert_has(cases[i].text, &frames);
         us_frames_finish(&frames);
     }
 }
@@ -68,7 +81,9 @@ static void refuses(void **state) {
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct us_frames frames = {0};
+        bool has;
         ASSERT_ERROR(us_frames_parse(cases[i][0], &frames), cases[i][1]);
+        ASSERT_ERROR(us_frames_text_has(cases[i][0], 1, &has), cases[i][1]);
         assert_null(frames.items);
     }
 }
