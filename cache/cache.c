@@ -67,6 +67,7 @@ static const struct us_store_ops ops = {
     .remember_file = us_cache_remember_file,
     .workspace = make_workspace,
     .lease = us_cache_lease,
+    .lease_holder = us_cache_lease_holder,
     .release = us_cache_release,
     .recall = recall,
     .remember = remember,

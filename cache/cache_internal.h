@@ -137,6 +137,7 @@ void us_cache_settle(struct cache *cache, bool wait);
 
 /* leases */
 struct us_error *us_cache_lease(struct us_store *store, const struct us_digest *key, bool *taken);
+char *us_cache_lease_holder(struct us_store *store, const struct us_digest *key);
 void us_cache_release(struct us_store *store, const struct us_digest *key);
 bool us_cache_holds_lease(struct cache *cache, const struct us_digest *key);
 /* Beats for leases, syncs records and writes the index, now and then. */

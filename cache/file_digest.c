@@ -84,6 +84,11 @@ static bool stamps_settled(int fd, const struct stat *info) {
     return true;
 }
 
+static struct us_error *cannot_read(const struct cache *cache, int number, const char *path) {
+    struct us_error *error = us_cache_errno(cache, number, "cannot read", path);
+    return number == EACCES ? us_error_hint(error, "make it readable for who runs this") : error;
+}
+
 static struct us_error *hash_bytes(struct cache *cache, const char *path, int fd, int64_t *size,
                                    struct us_digest *digest) {
     struct us_hasher *hasher = us_hasher_create();
@@ -96,7 +101,7 @@ static struct us_error *hash_bytes(struct cache *cache, const char *path, int fd
             break;
         }
         if (got < 0 && errno != EINTR) {
-            error = us_cache_errno(cache, errno, "cannot read", path);
+            error = cannot_read(cache, errno, path);
             break;
         }
         if (got > 0) {
@@ -120,7 +125,7 @@ static struct us_error *hash_open_file(struct cache *cache, const char *path, in
                                        struct us_digest *digest) {
     struct stat before, after;
     if (fstat(fd, &before) != 0) {
-        return us_cache_errno(cache, errno, "cannot read", path);
+        return cannot_read(cache, errno, path);
     }
     if (S_ISDIR(before.st_mode)) {
         return us_fail(US_MISSING, "cannot read '%s': it is a folder", path);
@@ -130,7 +135,7 @@ static struct us_error *hash_open_file(struct cache *cache, const char *path, in
     int64_t size;
     US_TRY(hash_bytes(cache, path, fd, &size, &facts.digest));
     if (fstat(fd, &after) != 0) {
-        return us_cache_errno(cache, errno, "cannot read", path);
+        return cannot_read(cache, errno, path);
     }
     struct us_file_facts now = us_facts_of(&after);
     if (S_ISREG(before.st_mode) && (!us_same_facts(&facts, &now) || size != facts.size)) {
@@ -150,7 +155,11 @@ struct us_error *us_cache_file_digest(struct us_store *store, const char *path,
     struct stat info;
     struct us_file_facts known, now;
     if (stat(path, &info) != 0) {
-        return us_cache_errno(cache, errno, "cannot read", path);
+        return cannot_read(cache, errno, path);
+    }
+    if (!S_ISREG(info.st_mode) && !S_ISDIR(info.st_mode)) {
+        return us_error_hint(us_fail(US_FAILED, "cannot read '%s': it is a pipe or device", path),
+                             "write it to a file: what is read must stand to be read again");
     }
     now = us_facts_of(&info);
     if (recall_facts(cache, &info, &known) && us_same_facts(&known, &now)) {
@@ -159,7 +168,7 @@ struct us_error *us_cache_file_digest(struct us_store *store, const char *path,
     }
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) {
-        return us_cache_errno(cache, errno, "cannot read", path);
+        return cannot_read(cache, errno, path);
     }
     posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL);
     struct us_error *error = hash_open_file(cache, path, fd, digest);

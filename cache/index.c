@@ -103,7 +103,7 @@ static bool is_open(struct us_index *index) {
         return index->env != NULL;
     }
     index->tried = true;
-    struct us_error *error = us_make_folders(index->folder);
+    struct us_error *error = us_make_private_folder(index->folder);
     if (error) {
         us_error_free(error);
         return false;

@@ -1,6 +1,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -8,6 +9,7 @@
 #include "cache/hold.h"
 #include "cache/host.h"
 #include "runtime/base/mem.h"
+#include "runtime/base/str.h"
 
 enum { MISSED_BEATS = 3, LEASE_TEXT = 256, LEASE_NAME = US_DIGEST_HEX + 8 };
 
@@ -141,9 +143,13 @@ static struct us_error *make_claim(struct cache *cache, const char *path, struct
         failed = link_claim(cache, path, lease);
     }
     *taken = !failed;
-    return !failed || failed == EEXIST
-               ? NULL
-               : us_cache_errno(cache, failed, "cannot take the lease", path);
+    if (!failed || failed == EEXIST) {
+        return NULL;
+    }
+    struct us_error *error = us_cache_errno(cache, failed, "cannot take the lease", path);
+    return failed == EROFS || failed == EACCES
+               ? us_error_hint(error, "this writes to the cache: name another with --cache")
+               : error;
 }
 
 /* What a claim says, and when it was last touched. False: there is none. */
@@ -161,6 +167,22 @@ static bool read_claim(const char *path, char text[LEASE_TEXT], int64_t *beat) {
         *beat = us_stamp_of(&info);
     }
     return fine;
+}
+
+char *us_cache_lease_holder(struct us_store *store, const struct us_digest *key) {
+    const struct cache *cache = us_cache_of(store);
+    char path[CACHE_PATH], text[LEASE_TEXT];
+    int64_t beat;
+    lease_path(cache, key, "", path);
+    if (!read_claim(path, text, &beat)) {
+        return NULL;
+    }
+    const size_t id = strcspn(text, " ");
+    const bool here = strlen(us_host_id()) == id && strncmp(text, us_host_id(), id) == 0;
+    struct us_str who = {0};
+    us_str_printf(&who, "process %ld on %s", strtol(text + id, NULL, 10),
+                  here ? "this machine" : "another machine");
+    return us_str_take(&who);
 }
 
 /* A dead process of this host at once; else after the missed beats, by the file server's clock. */

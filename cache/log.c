@@ -35,7 +35,7 @@ static int open_log(struct us_store *store, const char *path) {
     int fd = open(path, flags, 0640);
     if (fd < 0 && errno == ENOENT) {
         char *folder = log_folder(store);
-        us_error_free(us_make_folders(folder));
+        us_error_free(us_make_private_folder(folder));
         us_free(folder);
         fd = open(path, flags, 0640);
     }

@@ -250,6 +250,11 @@ static struct us_error *lease(struct us_store *store, const struct us_digest *ke
     return local->ops->lease(local, key, taken);
 }
 
+static char *lease_holder(struct us_store *store, const struct us_digest *key) {
+    struct us_store *local = remote_of(store)->local;
+    return local->ops->lease_holder(local, key);
+}
+
 static void release(struct us_store *store, const struct us_digest *key) {
     struct us_store *local = remote_of(store)->local;
     local->ops->release(local, key);
@@ -289,6 +294,7 @@ static const struct us_store_ops ops = {
     .remember_file = remember_file,
     .workspace = workspace,
     .lease = lease,
+    .lease_holder = lease_holder,
     .release = release,
     .recall = recall,
     .remember = remember,

@@ -17,7 +17,7 @@ struct us_error *us_cache_push(const struct us_arguments *arguments) {
     char *folder;
     struct us_store *store;
     bool remote;
-    US_TRY(us_cache_folder(arguments, &folder));
+    US_TRY(us_cache_folder_there(arguments, &folder));
     struct us_error *error = us_cache_open(folder, &store);
     us_free(folder);
     US_TRY(error);
@@ -41,12 +41,20 @@ static void on_event(void *context, const struct us_event *event) {
     }
 }
 
-static void say_nothing(struct us_store *store, bool json) {
+/* A run goes on without a server; who pulls has come for what is there. */
+static struct us_error *say_fetched(struct us_store *store, bool json) {
     struct us_remote_counts counts;
     us_remote_counts(store, &counts);
-    if (!json && !counts.records_fetched && !counts.objects_fetched) {
+    const bool nothing = !counts.records_fetched && !counts.objects_fetched;
+    if (counts.off || (nothing && counts.lost > 0)) {
+        return us_error_hint(
+            us_fail(US_RETRY, "the remote cache did not give all it was asked for"),
+            "pull again when it answers: what was fetched is kept");
+    }
+    if (!json && nothing) {
         printf("nothing fetched: what a run would use is here, or the remote cache lacks it\n");
     }
+    return NULL;
 }
 
 static void mark_above(const struct us_node *node, bool *wanted) {
@@ -105,7 +113,7 @@ struct us_error *us_cache_pull(const struct us_arguments *arguments) {
     us_run_destroy(run);
     if (!error) {
         us_remote_show(session.store, arguments->json);
-        say_nothing(session.store, arguments->json);
+        error = say_fetched(session.store, arguments->json);
     }
     us_session_finish(&session);
     return error;

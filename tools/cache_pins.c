@@ -111,7 +111,7 @@ static bool step_up(struct us_run *run, const struct us_graph *graph, bool *want
             continue;
         }
         wanted[index] = false;
-        for (size_t port = 0; node->type->inputs[port].name; port++) {
+        for (int port = 0; port < us_port_count(node->type->inputs); port++) {
             for (size_t k = 0; k < node->inputs[port].count; k++) {
                 wanted[node->inputs[port].links[k].node] = true;
                 stepped = true;
@@ -234,9 +234,11 @@ static struct us_error *pin(struct us_session *session, const struct us_argument
     options.devices_later = true;
     US_TRY(gather_all(session, &options, wanted, gathering));
     if (!gathering->object_count) {
-        return us_error_hint(
-            us_fail(US_MISSING, "'%s' has no results to pin", session->graph->path),
-            "understudy run %s", arguments->words[1]);
+        struct us_error *error =
+            us_fail(US_MISSING, "'%s' has no results to pin", session->graph->path);
+        return gathering->unknown
+                   ? us_error_hint(error, "understudy run %s", arguments->words[1])
+                   : us_error_hint(error, "what it writes is made from files alone: keep those");
     }
     char *name = pin_name(arguments), *title = title_of(arguments);
     const struct us_pin_list list = {.objects = gathering->objects,

@@ -228,7 +228,7 @@ static struct us_error *with_cache(const struct verb *verb, const struct us_argu
                                    int *status) {
     char *folder;
     struct us_store *store = NULL;
-    US_TRY(us_cache_folder(arguments, &folder));
+    US_TRY(us_cache_folder_there(arguments, &folder));
     struct us_error *error = us_cache_open(folder, &store);
     if (!error) {
         store->warn = arguments->json ? json_warning : print_warning;

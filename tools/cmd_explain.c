@@ -165,6 +165,30 @@ static struct us_error *none(struct us_run *run, const struct wanted *wanted) {
     return us_error_hint(error, "understudy explain GRAPH %s tells all it has", wanted->node);
 }
 
+/* As run and plan do for --frames. */
+static void warn_of_rest(const struct us_plan_entry *entries, size_t count,
+                         const struct wanted *wanted, bool json) {
+    struct us_frames there = {0}, rest = {0};
+    for (size_t i = 0; i < count; i++) {
+        us_frames_add(&there, (struct us_frame){0, entries[i].frame.number});
+    }
+    for (size_t i = 0; i < wanted->frames.count; i++) {
+        if (us_frames_find(&there, wanted->frames.items[i]) < 0) {
+            us_frames_add(&rest, wanted->frames.items[i]);
+        }
+    }
+    if (rest.count) {
+        struct us_str text = {0};
+        us_str_printf(&text, "%zu of %zu frames asked for are left out, '%s' has not: ", rest.count,
+                      wanted->frames.count, wanted->node);
+        us_frames_print(&rest, &text);
+        us_warn(us_str_text(&text), json);
+        us_str_finish(&text);
+    }
+    us_frames_finish(&there);
+    us_frames_finish(&rest);
+}
+
 static struct us_error *explain_run(struct us_run *run, const struct us_graph *graph,
                                     const struct wanted *wanted, bool json) {
     const size_t all = us_run_plan_count(run);
@@ -178,6 +202,9 @@ static struct us_error *explain_run(struct us_run *run, const struct us_graph *g
     struct us_error *error = NULL;
     if (count && !needed && !json) {
         printf("%s is not needed for the graph's outputs; were it asked for:\n", wanted->node);
+    }
+    if (count) {
+        warn_of_rest(entries, count, wanted, json);
     }
     if (!count) {
         error = none(run, wanted);

@@ -1,6 +1,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "nodes/learn/model_file.h"
 #include "nodes/learn/onnx/export.h"
@@ -141,8 +142,21 @@ static struct us_error *read_identity(const char *as, int *identity) {
     return NULL;
 }
 
+static void say_exported(const char *path, const struct us_swap_model *model, size_t size,
+                         bool json) {
+    if (json) {
+        json_t *line = us_json_begin("exported");
+        us_json_text(line, "path", path);
+        us_json_text(line, "model", us_swap_model_text(model));
+        us_json_int(line, "bytes", (int64_t)size);
+        us_json_end(line);
+    } else {
+        printf("%s: %s, %.1f MiB\n", path, us_swap_model_text(model), (double)size / 0x1p20);
+    }
+}
+
 static struct us_error *write_onnx(const uint8_t *file, size_t file_size, int identity,
-                                   const char *path) {
+                                   const char *path, bool json) {
     const struct us_digest digest = us_digest_of(file, file_size);
     struct us_swap_model model = {0};
     uint8_t *bytes = NULL;
@@ -151,20 +165,30 @@ static struct us_error *write_onnx(const uint8_t *file, size_t file_size, int id
     error = error ? error : us_onnx_export(&model, &digest, identity, &bytes, &size);
     error = error ? error : us_write_file(path, bytes, size);
     if (!error) {
-        printf("%s: %s, %.1f MiB\n", path, us_swap_model_text(&model), (double)size / 0x1p20);
+        say_exported(path, &model, size, json);
     }
     us_free(bytes);
     us_swap_model_finish(&model);
     return error;
 }
 
-static struct us_error *export_model(const char *path, const char *to, const char *as) {
+static bool is_same_file(const char *a, const char *b) {
+    struct stat one, other;
+    return stat(a, &one) == 0 && stat(b, &other) == 0 && one.st_dev == other.st_dev &&
+           one.st_ino == other.st_ino;
+}
+
+static struct us_error *export_model(const char *path, const char *to, const char *as, bool json) {
     uint8_t *bytes;
     size_t size;
     int identity = 0;
     US_TRY(read_identity(as, &identity));
+    if (is_same_file(path, to)) {
+        return us_error_hint(us_fail(US_USAGE, "'%s' would be written over itself", path),
+                             "understudy model export MODEL OUT.onnx");
+    }
     US_TRY(us_read_file(path, 0, &bytes, &size));
-    struct us_error *error = write_onnx(bytes, size, identity, to);
+    struct us_error *error = write_onnx(bytes, size, identity, to, json);
     us_free(bytes);
     return us_error_wrap(error, "cannot export the model '%s'", path);
 }
@@ -173,9 +197,10 @@ int us_command_model(const struct us_arguments *arguments) {
     const char *const *words = arguments->words;
     struct us_error *error;
     if (strcmp(words[0], "info") == 0 && arguments->word_count == 2) {
-        error = show_model(words[1], arguments->json);
+        error = arguments->as ? us_fail(US_USAGE, "model info takes no --as")
+                              : show_model(words[1], arguments->json);
     } else if (strcmp(words[0], "export") == 0 && arguments->word_count == 3) {
-        error = export_model(words[1], words[2], arguments->as);
+        error = export_model(words[1], words[2], arguments->as, arguments->json);
     } else {
         error = us_error_hint(us_fail(US_USAGE,
                                       "model: '%s' is neither info FILE nor export MODEL "

@@ -21,7 +21,8 @@
 #include "tools/story.h"
 #include "tools/written.h"
 
-static _Atomic int caught; /* lock-free, so that a handler may set it */
+static _Atomic int caught;       /* lock-free, so that a handler may set it */
+static _Atomic double caught_at; /* set before it */
 static struct us_run *_Atomic current;
 static double begun; /* when the command did */
 
@@ -29,14 +30,24 @@ static double seconds_so_far(void) {
     return us_progress_now() - begun;
 }
 
+/* timeout(1) and schedulers send one signal to the process and the same to its group. */
+static bool is_echo(double now) {
+    static const double apart = 0.3;
+    return now - caught_at < apart;
+}
+
 /* The first signal asks; a second one, or one before anything runs, ends at once. */
 static void on_signal(int number) {
     struct us_run *run = atomic_load(&current);
-    if (caught || !run) {
+    const double now = us_progress_now();
+    if ((caught && !is_echo(now)) || !run) {
         _exit(128 + number);
     }
-    caught = number;
-    us_run_cancel(run);
+    if (!caught) {
+        caught_at = now;
+        caught = number;
+        us_run_cancel(run);
+    }
 }
 
 /* Who is told of what happens. */

@@ -1,5 +1,6 @@
 #include "tools/session.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -30,6 +31,19 @@ struct us_error *us_cache_folder(const struct us_arguments *arguments, char **fo
     }
     *folder = us_path_join(home, ".cache/understudy");
     return NULL;
+}
+
+struct us_error *us_cache_folder_there(const struct us_arguments *arguments, char **folder) {
+    struct stat info;
+    US_TRY(us_cache_folder(arguments, folder));
+    if (stat(*folder, &info) == 0 || errno != ENOENT) {
+        return NULL;
+    }
+    struct us_error *error = us_fail(US_MISSING, "there is no cache '%s'", *folder);
+    us_free(*folder);
+    *folder = NULL;
+    return us_error_hint(error, "the first run makes it; name another with --cache or "
+                                "$UNDERSTUDY_CACHE");
 }
 
 static bool is_folder(const char *path) {

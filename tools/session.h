@@ -54,6 +54,9 @@ struct us_error *us_session_options(struct us_session *session,
 
 /* --cache, $UNDERSTUDY_CACHE, $XDG_CACHE_HOME/understudy or ~/.cache/understudy; us_malloc'ed. */
 struct us_error *us_cache_folder(const struct us_arguments *arguments, char **folder) US_NODISCARD;
+/* The same for what looks after a cache: one that is not there is an error, not made. */
+struct us_error *us_cache_folder_there(const struct us_arguments *arguments,
+                                       char **folder) US_NODISCARD;
 
 /* --models, $UNDERSTUDY_MODELS, or the first models/ in the program's folder and those above it. */
 void us_find_models(const struct us_arguments *arguments);

@@ -1,3 +1,4 @@
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,9 +17,9 @@ const struct us_command us_commands[] = {
      "run what the graph's outputs need and the cache does not hold",
      "Exit status: 0 done, 1 a node failed, 2 bad usage or graph, 3 something needed is missing,\n"
      "75 worth trying again (full disk), 78 refused by policy, 130 and 143 stopped by a signal.\n"
-     "A first SIGINT or SIGTERM lets tasks stop in order, a second one ends at once. So does a "
-     "reader\n"
-     "of its output that goes away (run ... | head): status 141.\n",
+     "A first SIGINT or SIGTERM lets tasks stop in order, a second one (0.3 s later or more) ends\n"
+     "at once. A reader of its output that goes away (run ... | head) is a first one: status "
+     "141.\n",
      "understudy run graphs/quickstart.yaml\n"
      "understudy run shot.yaml -p erode_px=6 --only comp --frames 1001-1010\n"
      "understudy run shot.yaml --trace trace.json\n",
@@ -175,7 +176,19 @@ static int help(int argc, char **argv) {
 
 char **us_program_words;
 
+/* A standard stream that the caller closed: the next file that is opened would get its number, and
+ * what is printed. In its place comes one that every use of fails. */
+static void hold_streams(void) {
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+        if (fcntl(fd, F_GETFD) < 0 &&
+            open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) != fd) {
+            _exit(1);
+        }
+    }
+}
+
 int main(int argc, char **argv) {
+    hold_streams();
     signal(SIGPIPE, SIG_IGN);
     us_program_words = argv;
     if (argc < 2) {

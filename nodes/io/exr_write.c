@@ -42,6 +42,20 @@ static const struct us_port inputs[] = {
 static const struct us_port outputs[] = {
     {.name = "file", .doc = "The written file.", .data = US_FILE}, {.name = NULL}};
 
+/* Other programs go by the end of a name: a picture of theirs would not be one. */
+static struct us_error *check(const void *values) {
+    static const char *const others[] = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".dpx", NULL};
+    const char *path = ((const struct exr_write_params *)values)->path;
+    for (size_t i = 0; others[i]; i++) {
+        if (us_str_ends(path, others[i])) {
+            return us_error_hint(
+                us_fail(US_GRAPH, "'%s' ends in '%s', but OpenEXR is written", path, others[i]),
+                "name it .exr; contact_sheet writes PNG");
+        }
+    }
+    return NULL;
+}
+
 static char *destination(const void *values, struct us_frame frame) {
     const struct exr_write_params *p = values;
     char *path = us_pattern_path(p->path, frame.number);
@@ -189,6 +203,7 @@ const struct us_node_type us_node_exr_write = {
     .params_size = sizeof(PARAMS),
     .per_frame = true,
     .writes = true,
+    .check = check,
     .destination = destination,
     .run = run,
 };

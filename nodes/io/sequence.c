@@ -118,19 +118,25 @@ static char *take_pattern(const char *path, int32_t take) {
     return pattern;
 }
 
+/* What stands in `pattern`, a take of `path`, for the parts of `path` that have wildcards: "take2"
+ * of "actor/take2.####.exr", "day1/cam_b" of "day1/cam_b/####.exr". */
 char *us_sequence_take_name(const char *path, int32_t take) {
     char *pattern = us_pattern_has_takes(path) ? take_pattern(path, take) : NULL;
-    if (!pattern) {
-        return NULL;
-    }
-    const char *name = us_path_name(pattern);
-    char *short_name = us_strndup(name, strcspn(name, ".#%$"));
-    if (!short_name[0]) {
-        us_free(short_name);
-        short_name = us_strdup(name);
+    struct us_str name = {0};
+    for (const char *at = pattern, *of = path; at && *at && *of;) {
+        const size_t length = strcspn(at, "/"), asked = strcspn(of, "/");
+        char *part = us_strndup(of, asked);
+        if (us_pattern_has_takes(part)) {
+            const size_t stem = at[length] ? length : strcspn(at, ".#%$");
+            us_str_append(&name, name.length ? "/" : "");
+            us_str_append_bytes(&name, at, stem ? stem : length);
+        }
+        us_free(part);
+        at += length + strspn(at + length, "/");
+        of += asked + strspn(of + asked, "/");
     }
     us_free(pattern);
-    return short_name;
+    return name.length ? us_str_take(&name) : NULL;
 }
 
 struct us_error *us_sequence_source(const char *path, struct us_frame frame,

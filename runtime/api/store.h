@@ -83,6 +83,8 @@ struct us_store_ops {
     /* Single flight. Takes the lease on `key`: *taken false when a living process has it. */
     struct us_error *(*lease)(struct us_store *store, const struct us_digest *key, bool *taken);
     void (*release)(struct us_store *store, const struct us_digest *key);
+    /* Who has the lease, in words for people, us_malloc'ed; NULL: nobody. */
+    char *(*lease_holder)(struct us_store *store, const struct us_digest *key);
 
     /* Small facts the index keeps between runs (durations, last record of a node): by name; a miss
      * gives NULL. Losing them loses no result. us_malloc'ed. */

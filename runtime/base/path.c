@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -35,6 +36,61 @@ char *us_path_folder(const char *path) {
 const char *us_path_name(const char *path) {
     const char *slash = strrchr(path, '/');
     return slash ? slash + 1 : path;
+}
+
+/* Adds names to a real path, folding . and .. */
+static char *fold(char *real, const char *rest) {
+    struct us_str made = {0};
+    us_str_append(&made, strcmp(real, "/") == 0 ? "" : real);
+    us_free(real);
+    while (*rest) {
+        rest += strspn(rest, "/");
+        size_t length = strcspn(rest, "/");
+        if (length == 2 && rest[0] == '.' && rest[1] == '.') {
+            char *slash = made.data ? strrchr(made.data, '/') : NULL;
+            made.length = slash ? (size_t)(slash - made.data) : 0;
+            us_str_append(&made, "");
+        } else if (length && !(length == 1 && rest[0] == '.')) {
+            us_str_append(&made, "/");
+            us_str_append_bytes(&made, rest, length);
+        }
+        rest += length;
+    }
+    return us_str_take(&made);
+}
+
+static char *follow(const char *path) {
+    char *head = us_strdup(path);
+    for (;;) {
+        char *real = realpath(head, NULL);
+        if (real) {
+            size_t length = strlen(head);
+            us_free(head);
+            return fold(real, path + length);
+        }
+        struct stat info;
+        if (lstat(head, &info) == 0 && S_ISLNK(info.st_mode)) {
+            us_free(head);
+            return NULL;
+        }
+        if (strcmp(head, "/") == 0 || !strchr(head, '/')) {
+            us_free(head);
+            return us_strdup(path);
+        }
+        char *above = us_path_folder(head);
+        us_free(head);
+        head = above;
+    }
+}
+
+char *us_path_real(const char *path) {
+    char *real = follow(path);
+    if (!real || !strstr(path, "..")) {
+        return real;
+    }
+    char *again = follow(real); /* links behind a ".." of what was not there */
+    us_free(real);
+    return again;
 }
 
 /* What stands in the way of writing is no missing input; a hint says how to get past it. */
@@ -78,6 +134,16 @@ struct us_error *us_make_folders(const char *path) {
         error = us_fail(US_FAILED, "'%s' is not a folder", path);
     }
     us_free(copy);
+    return error;
+}
+
+struct us_error *us_make_private_folder(const char *path) {
+    char *parent = us_path_folder(path);
+    struct us_error *error = us_make_folders(parent);
+    us_free(parent);
+    if (!error && mkdir(path, 0750) != 0 && errno != EEXIST) {
+        error = write_error(errno, path);
+    }
     return error;
 }
 
@@ -144,8 +210,30 @@ struct us_error *us_read_file(const char *path, size_t limit, uint8_t **bytes, s
     return error;
 }
 
+/* A file, a link to one, or nothing may be replaced; a device would be gone for all who use it. */
+static struct us_error *check_replaceable(const char *path) {
+    struct stat info;
+    char target[8] = {0};
+    if (!path[0]) {
+        return us_error_hint(us_fail(US_FAILED, "cannot write '': the path is empty"),
+                             "name a file");
+    }
+    if (stat(path, &info) != 0) {
+        return NULL;
+    }
+    const bool is_open_file = readlink(path, target, sizeof target - 1) > 0 && /* /dev/stdout */
+                              strncmp(target, "/proc/", 6) == 0;
+    if (S_ISREG(info.st_mode) && !is_open_file) {
+        return NULL;
+    }
+    struct us_error *error = us_fail(US_FAILED, "cannot write '%s': it is a %s", path,
+                                     S_ISDIR(info.st_mode) ? "folder" : "pipe or device");
+    return us_error_hint(error, "name a file");
+}
+
 struct us_error *us_write_begin(const char *path, char **temporary) {
     static _Atomic unsigned counter;
+    US_TRY(check_replaceable(path));
     char *folder = us_path_folder(path);
     struct us_error *error = us_make_folders(folder);
     us_free(folder);

@@ -11,8 +11,15 @@ char *us_path_join(const char *folder, const char *name); /* an absolute name wi
 char *us_path_folder(const char *path);                   /* "." when there is none */
 const char *us_path_name(const char *path);               /* what follows the last slash */
 
+/* The absolute path with symbolic links followed as far as it is there, names folded beyond; NULL
+ * for a link that leads nowhere. */
+char *us_path_real(const char *path);
+
 /* Makes a folder and its parents (mode 0777 less umask); one that is there is fine. */
 struct us_error *us_make_folders(const char *path) US_NODISCARD;
+
+/* The same, but others than owner and group may not look into the last one (mode 0750). */
+struct us_error *us_make_private_folder(const char *path) US_NODISCARD;
 
 /* Reads a whole file. `limit` bytes at most (0: no limit). The buffer is NUL-terminated beyond
  * size. */
@@ -24,7 +31,8 @@ struct us_error *us_read_file(const char *path, size_t limit, uint8_t **bytes,
 int us_rename(const char *from, const char *to);
 
 /* Writes beside `path`, fsyncs and renames: the file is either as before or complete.
- * Missing folders are made. A failed write leaves nothing behind. */
+ * Missing folders are made. A failed write leaves nothing behind.
+ * A symbolic link is replaced, not followed; a folder, pipe or device is an error. */
 struct us_error *us_write_file(const char *path, const void *bytes, size_t size) US_NODISCARD;
 
 /* The same in two steps, for writers that want a file name: begin gives a fresh name in the same

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "runtime/base/mem.h"
+#include "runtime/base/path.h"
 #include "runtime/exec/run_internal.h"
 
 /* A path that a task reads or writes. */
@@ -13,11 +14,21 @@ struct claim {
 struct claims {
     struct claim *items;
     size_t count, capacity;
+    char *folder, *real; /* of the last path */
 };
 
-static void claims_add(struct claims *claims, char *path, uint32_t task) {
+/* Two paths may lead to one folder through links and "..": what is compared has neither. */
+static void claims_add(struct claims *claims, const char *path, uint32_t task) {
+    const size_t length = (size_t)(us_path_name(path) - path);
+    if (!claims->folder || strncmp(claims->folder, path, length) != 0 || claims->folder[length]) {
+        us_free(claims->folder);
+        us_free(claims->real);
+        claims->folder = us_strndup(path, length);
+        claims->real = us_path_real(claims->folder);
+    }
     us_grow(&claims->items, &claims->capacity, claims->count, sizeof *claims->items);
-    claims->items[claims->count++] = (struct claim){path, task};
+    claims->items[claims->count++] = (struct claim){
+        us_path_join(claims->real ? claims->real : claims->folder, path + length), task};
 }
 
 static void claims_finish(struct claims *claims) {
@@ -25,6 +36,8 @@ static void claims_finish(struct claims *claims) {
         us_free(claims->items[i].path);
     }
     us_free(claims->items);
+    us_free(claims->folder);
+    us_free(claims->real);
 }
 
 static int compare_claims(const void *a, const void *b) {
@@ -46,10 +59,11 @@ static struct us_error *same_destination(struct us_run *run, const struct claim 
         us_fail(US_GRAPH, "%s and %s both write '%s'", task_label(run, first, &arena),
                 task_label(run, second, &arena), a->path);
     us_arena_finish(&arena);
-    error = us_error_hint(error, "%s",
-                          first->node == second->node
-                              ? "put the frame number into the path: name.####.exr"
-                              : "give one of them another path");
+    const char *hint = first->node != second->node ? "give one of them another path"
+                       : first->frame.take != second->frame.take
+                           ? "put the take's number, $T, into the path: name_$T.####.exr"
+                           : "put the frame number into the path: name.####.exr";
+    error = us_error_hint(error, "%s", hint);
     return us_error_at(error, us_node_param_pos(task_node(run, second), "path"));
 }
 
@@ -74,7 +88,7 @@ static struct us_error *collect_sources(struct us_run *run, const struct task *t
     us_node_params_at(node, task->frame, params);
     struct us_error *error = node->type->sources(params, task->frame, &sources);
     for (size_t i = 0; i < sources.count; i++) {
-        claims_add(claims, us_strdup(sources.items[i].path), (uint32_t)(task - run->tasks));
+        claims_add(claims, sources.items[i].path, (uint32_t)(task - run->tasks));
     }
     us_arena_finish(&arena);
     return error;
@@ -84,7 +98,9 @@ static struct us_error *collect(struct us_run *run, struct claims *written, stru
     for (size_t i = 0; i < run->plan_count; i++) {
         const struct task *task = &run->tasks[run->plan[i]];
         if (task_node(run, task)->type->writes) {
-            claims_add(written, task_destination(run, task), run->plan[i]);
+            char *path = task_destination(run, task);
+            claims_add(written, path, run->plan[i]);
+            us_free(path);
         }
     }
     for (size_t i = 0; written->count && i < run->plan_count; i++) {

@@ -1,4 +1,6 @@
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "runtime/base/mem.h"
 #include "runtime/exec/run_internal.h"
@@ -61,9 +63,11 @@ static bool find_old(const struct us_str *past, size_t *next, const struct us_st
     return true;
 }
 
-/* What changed above: a task that runs, else one that stands under another key than last time. */
+/* What changed above: a task that runs, else one that stands under another key than last time, else
+ * one that was made after `when`. */
 static const struct task *changed_above(struct us_run *run, const struct input_ref *refs,
-                                        size_t count) {
+                                        size_t count, int64_t when) {
+    const struct task *later = NULL;
     for (size_t i = 0; i < count; i++) {
         if (run->tasks[refs[i].task].run) {
             return &run->tasks[refs[i].task];
@@ -75,8 +79,11 @@ static const struct task *changed_above(struct us_run *run, const struct input_r
         if (history.when && !us_digest_equal(&history.plan_key, &above->plan_key)) {
             return above;
         }
+        if (!later && when && history.when > when) {
+            later = above;
+        }
     }
-    return NULL;
+    return later;
 }
 
 static const char *source_path(struct us_run *run, const struct task *task, size_t nth) {
@@ -105,7 +112,8 @@ static void add_input(struct clauses *clauses, int index, const char *port, int 
     size_t count = 0;
     struct input_ref *refs =
         index >= 0 ? task_inputs(run, clauses->task, index, arena, &count) : NULL;
-    const struct task *above = changed_above(run, refs, count);
+    const int64_t when = history_recall(run, clauses->task).when;
+    const struct task *above = changed_above(run, refs, count, when);
     if (!above && clauses->count) {
         return;
     }
@@ -126,14 +134,23 @@ static void add_input_field(struct clauses *clauses, const struct field *now) {
     us_free(name);
 }
 
+/* A path is not in a key: it may be the same file that changed, or another one that is read now. */
+static bool changed_since(const char *path, int64_t when) {
+    struct stat status;
+    return stat(path, &status) != 0 || status.st_ctim.tv_sec >= when;
+}
+
 static void add_source(struct clauses *clauses, const struct field *now, const struct field *old,
                        size_t nth) {
     if (begin_clause(clauses)) {
         const char *path = source_path(clauses->run, clauses->task, nth);
         us_str_append(&clauses->text, path);
         if (old) {
-            us_str_printf(&clauses->text, " changed on disk (digest %.8s → %.8s)", old->value,
-                          now->value);
+            const int64_t when = history_recall(clauses->run, clauses->task).when;
+            us_str_printf(&clauses->text, " %s (digest %.8s → %.8s)",
+                          changed_since(path, when) ? "changed on disk"
+                                                    : "is not what was read last time",
+                          old->value, now->value);
         } else {
             us_str_append(&clauses->text, " is read now");
         }
@@ -154,6 +171,45 @@ static void add_type(struct clauses *clauses, const struct field *now, const str
     }
 }
 
+static bool is_list(const struct clauses *clauses, const char *name, size_t size) {
+    const struct us_param *param = task_node(clauses->run, clauses->task)->type->params;
+    for (; param && param->name; param++) {
+        if (same(param->name, strlen(param->name), name, size)) {
+            return param->type == US_PARAM_STRINGS;
+        }
+    }
+    return false;
+}
+
+/* Lists have the length of each text before it in the key, "[2:-c, 4:true]"; people read them
+ * without. */
+static void append_list(struct us_str *out, const char *value, size_t size) {
+    const char *at = value, *end = value + size;
+    us_str_append(out, "[");
+    for (at += size > 0; at < end && *at >= '0' && *at <= '9';) {
+        char *colon;
+        const size_t length = strtoul(at, &colon, 10);
+        if (*colon != ':' || length >= (size_t)(end - colon)) {
+            break;
+        }
+        us_str_append_bytes(out, colon + 1, length);
+        at = colon + 1 + length;
+        if (end - at > 2) {
+            us_str_append(out, ", ");
+            at += 2;
+        }
+    }
+    us_str_append(out, "]");
+}
+
+static void append_value(struct us_str *out, const struct field *field, bool list) {
+    if (list && field->value_size && field->value[0] == '[') {
+        append_list(out, field->value, field->value_size);
+    } else {
+        us_str_append_bytes(out, field->value, field->value_size);
+    }
+}
+
 /* `now` or `old` may be NULL, not both: unset. */
 static void add_value(struct clauses *clauses, const struct field *now, const struct field *old) {
     static const struct field unset = {.value = "unset", .value_size = 5};
@@ -162,9 +218,13 @@ static void add_value(struct clauses *clauses, const struct field *now, const st
     now = now ? now : &unset;
     old = old ? old : &unset;
     if (begin_clause(clauses)) {
-        us_str_printf(&clauses->text, "%.*s %.*s → %.*s", (int)(named->name_size - skip),
-                      named->name + skip, (int)old->value_size, old->value, (int)now->value_size,
-                      now->value);
+        const char *name = named->name + skip;
+        const size_t size = named->name_size - skip;
+        const bool list = skip && is_list(clauses, name, size);
+        us_str_printf(&clauses->text, "%.*s ", (int)size, name);
+        append_value(&clauses->text, old, list);
+        us_str_append(&clauses->text, " → ");
+        append_value(&clauses->text, now, list);
     }
 }
 

@@ -200,8 +200,25 @@ static void job_start(struct us_run *run, struct task *task, struct job *job) {
     job->error = job->error ? job->error : find_or_take(job);
 }
 
+/* Once a node: nothing seems to happen. */
+static void tell_waiting(struct job *job) {
+    struct us_store *store = job->run->store;
+    if (atomic_exchange(&job->run->nodes[job->task->node].waited, true)) {
+        return;
+    }
+    char *holder = store->ops->lease_holder(store, &job->keys.action_key);
+    struct us_str text = {0};
+    us_str_printf(&text, "waits for %s, which is making this", holder ? holder : "another process");
+    struct us_event event = {.kind = US_EVENT_WARNING, .worker = -1, .status = us_str_text(&text)};
+    send_event(job->run, job->task, &event);
+    us_str_finish(&text);
+    us_free(holder);
+}
+
 /* Whoever waits for another process holds no lease, so that none waits for one that waits. */
 static void job_wait(struct job *job) {
+    static const double patience = 3;
+    const double begun = now_seconds();
     for (useconds_t pause = 5000; !job->error && !job->found && !job->taken && !job->free;
          pause = pause < 200000 ? 2 * pause : pause) {
         if (is_stopped(job->run)) {
@@ -209,6 +226,9 @@ static void job_wait(struct job *job) {
             return;
         }
         usleep(pause);
+        if (now_seconds() - begun > patience) {
+            tell_waiting(job);
+        }
         job->error = find_or_take(job);
     }
 }

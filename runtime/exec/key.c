@@ -148,7 +148,7 @@ static struct us_error *add_sources(struct us_run *run, const struct task *task,
         if (!us_watch_content(path, &digest)) {
             error = run->store->ops->file_digest(run->store, path, &digest);
         }
-        if (error && sources.items[i].hint) {
+        if (us_error_is(error, US_MISSING) && sources.items[i].hint) {
             error = us_error_hint(error, "%s", sources.items[i].hint);
         }
         if (!error) {

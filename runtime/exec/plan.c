@@ -167,6 +167,7 @@ struct passes {
     bool known; /* the digests of all inputs */
     bool again;
     bool maybe; /* the task that is fed may not run */
+    const struct task *fed;
 };
 
 static void ask(struct us_run *run, struct task *task, void *context) {
@@ -222,6 +223,13 @@ static struct us_error *decide(struct us_run *run, struct task *task) {
     return NULL;
 }
 
+/* Under the key of its last time there was a record: what removed it (a gc) mostly removed the one
+ * under the action key, too. */
+static bool surely_runs(struct us_run *run, const struct task *task) {
+    const struct history history = history_recall(run, task);
+    return history.when && us_digest_equal(&history.plan_key, &task->plan_key);
+}
+
 static void feed(struct us_run *run, struct task *task, void *context) {
     struct passes *state = context;
     if (!state->error && !task->looked) {
@@ -234,7 +242,7 @@ static void feed(struct us_run *run, struct task *task, void *context) {
     if (task->run || !task->digests || objects_there(run, task)) {
         return;
     }
-    if (state->maybe) {
+    if (state->maybe && !surely_runs(run, state->fed)) {
         return; /* it may not be read at all: load_value sees to it when it is */
     }
     if (task_node(run, task)->type->volatile_result) {
@@ -252,7 +260,7 @@ static struct us_error *feed_all(struct us_run *run, bool *again) {
         if (!task->run || task->fed) {
             continue;
         }
-        struct passes state = {.known = true, .maybe = task->maybe};
+        struct passes state = {.known = true, .maybe = task->maybe, .fed = task};
         each_input(run, task, feed, &state);
         US_TRY(state.error);
         task->fed = state.known;

@@ -60,6 +60,7 @@ struct node_tasks {
     uint32_t consumer_count;
     struct history_chunk *history; /* read so far (history_lock) */
     bool volatile_above;           /* it, or a node above, is volatile */
+    _Atomic bool waited;           /* it was told that another process makes a task */
     size_t host_bytes;             /* that a task takes, once memory is planned; 0: little */
     size_t device_bytes;           /* the same of a device */
 };

@@ -327,6 +327,23 @@ void each_consumer(struct us_run *run, const struct task *task, task_visitor *vi
     }
 }
 
+/* The node that a node's frames come from, which knows their takes; NULL: none does. */
+static const struct us_node *frames_from(const struct us_run *run, const struct us_node *node) {
+    while (node && !node->type->take_name) {
+        const struct us_node *above = NULL;
+        for (int port = 0; port < us_port_count(node->type->inputs) && !above; port++) {
+            const struct us_node_input *input = &node->inputs[port];
+            for (size_t i = 0; i < input->count && !above; i++) {
+                const struct us_node *linked = &run->graph->nodes[input->links[i].node];
+                const bool each = node->type->inputs[port].reach != US_ALL_FRAMES;
+                above = linked->type->per_frame && each ? linked : NULL;
+            }
+        }
+        node = above;
+    }
+    return node;
+}
+
 const char *task_label(const struct us_run *run, const struct task *task, struct us_arena *arena) {
     const struct us_node *node = task_node(run, task);
     if (!node->type->per_frame) {
@@ -336,8 +353,8 @@ const char *task_label(const struct us_run *run, const struct task *task, struct
     if (frames->items[frames->count - 1].take == 0) {
         return us_arena_printf(arena, "%s@%d", node->name, task->frame.number);
     }
-    char *take =
-        node->type->take_name ? node->type->take_name(node->params, task->frame.take) : NULL;
+    const struct us_node *source = frames_from(run, node);
+    char *take = source ? source->type->take_name(source->params, task->frame.take) : NULL;
     const char *label =
         take ? us_arena_printf(arena, "%s@%s:%d", node->name, take, task->frame.number)
              : us_arena_printf(arena, "%s@%d:%d", node->name, task->frame.take, task->frame.number);

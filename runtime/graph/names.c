@@ -59,6 +59,10 @@ struct us_error *us_unknown_key(struct us_loader *loader, const char *what,
                                 const struct us_yaml *key, const char *const *names, size_t count) {
     struct us_error *error =
         us_fail(US_GRAPH, "%s has no key %s", what, us_quoted(loader->arena, key->text));
+    if (key->text[0] && strspn(key->text, "0123456789-x") == strlen(key->text)) {
+        error = us_error_hint(error, "inside { } a list of frames wants quotes: \"1001,1005\"");
+        return us_error_at(error, key->pos);
+    }
     return us_error_at(us_hint_names(error, key->text, names, count), key->pos);
 }
 

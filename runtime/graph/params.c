@@ -334,8 +334,7 @@ struct us_error *us_params_default(struct us_arena *arena, const char *folder,
 }
 
 static struct us_error *unknown_key(struct us_loader *loader, const struct us_draft *draft,
-                                    const struct us_yaml *key, const struct us_yaml *value,
-                                    const char *prefix) {
+                                    const struct us_yaml *key, const char *prefix) {
     struct us_name_list names = {0};
     const struct us_node_type *type = draft->node.type;
     for (size_t i = 0; type->inputs && type->inputs[i].name && !*prefix; i++) {
@@ -354,8 +353,8 @@ static struct us_error *unknown_key(struct us_loader *loader, const struct us_dr
                         *prefix ? ": " : "", *prefix ? (int)strlen(prefix) - 1 : 0, prefix);
     struct us_error *error = us_unknown_key(loader, what, key, names.items, names.count);
     us_names_finish(&names);
-    if (us_yaml_is_null(value) && strspn(key->text, "0123456789-x") == strlen(key->text)) {
-        error = us_error_hint(error, "inside { } a list of frames wants quotes: \"1001,1005\"");
+    if (!error->hint) {
+        error = us_error_hint(error, "understudy nodes %s lists them", type->name);
     }
     return error;
 }
@@ -408,7 +407,7 @@ static struct us_error *fill_key(struct us_loader *loader, struct us_draft *draf
     if (!*prefix && strcmp(name, "cache") == 0) {
         return fill_cache(draft, value);
     }
-    return unknown_key(loader, draft, key, value, prefix);
+    return unknown_key(loader, draft, key, prefix);
 }
 
 static struct us_error *fill_keys(struct us_loader *loader, struct us_draft *draft,

@@ -1,7 +1,4 @@
-#include <errno.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "runtime/base/mem.h"
 #include "runtime/base/path.h"
@@ -39,51 +36,6 @@ const char *us_path_full(struct us_arena *arena, const char *folder, const char 
     return full;
 }
 
-/* Adds names to a real path, folding . and .. */
-static char *fold(char *real, const char *rest) {
-    struct us_str made = {0};
-    us_str_append(&made, strcmp(real, "/") == 0 ? "" : real);
-    us_free(real);
-    while (*rest) {
-        rest += strspn(rest, "/");
-        size_t length = strcspn(rest, "/");
-        if (length == 2 && rest[0] == '.' && rest[1] == '.') {
-            char *slash = made.data ? strrchr(made.data, '/') : NULL;
-            made.length = slash ? (size_t)(slash - made.data) : 0;
-            us_str_append(&made, "");
-        } else if (length && !(length == 1 && rest[0] == '.')) {
-            us_str_append(&made, "/");
-            us_str_append_bytes(&made, rest, length);
-        }
-        rest += length;
-    }
-    return us_str_take(&made);
-}
-
-/* The path with symbolic links followed as far as it is there; NULL for a link that leads nowhere.
- * What is not there yet (an output, a pattern) is folded by its names. */
-static char *resolve(const char *path) {
-    char *head = us_strdup(path);
-    for (;;) {
-        char *real = realpath(head, NULL);
-        if (real) {
-            size_t length = strlen(head);
-            us_free(head);
-            return fold(real, path + length);
-        }
-        struct stat info;
-        if (lstat(head, &info) == 0 && S_ISLNK(info.st_mode)) {
-            us_free(head);
-            return NULL;
-        }
-        if (strcmp(head, "/") == 0 || !strchr(head, '/')) {
-            us_free(head);
-            return us_strdup(path);
-        }
-        cut_last(head);
-    }
-}
-
 struct us_error *us_roots_prepare(struct us_loader *loader) {
     const struct us_document *d = &loader->document;
     loader->root_folders = us_arena_alloc(loader->arena, d->root_count * sizeof(const char **));
@@ -93,7 +45,8 @@ struct us_error *us_roots_prepare(struct us_loader *loader) {
         for (size_t k = 0; k < list->count; k++) {
             struct us_scalar scalar;
             US_TRY(us_scalar_read(loader, loader->top, list->items[k], "a root", &scalar));
-            char *real = resolve(us_path_full(loader->arena, loader->graph->folder, scalar.text));
+            char *real =
+                us_path_real(us_path_full(loader->arena, loader->graph->folder, scalar.text));
             folders[k] = us_arena_strdup(loader->arena, real ? real : scalar.text);
             us_free(real);
         }
@@ -114,7 +67,7 @@ const struct us_yaml *us_roots_refuse(const struct us_loader *loader, const char
     if (!loader->document.root_count) {
         return NULL;
     }
-    char *real = resolve(path);
+    char *real = us_path_real(path);
     const struct us_yaml *refused = NULL;
     for (size_t i = 0; i < loader->document.root_count && !refused; i++) {
         bool allowed = false;

@@ -61,6 +61,12 @@ p.check(pin["objects"] == 8, "two frames of four outputs", pin)
 p.check([line["name"] for line in care("pins")] == ["g", "plates"], "pins are listed")
 _, error = p.call("cache", "pin", graph, "plat", cache=cache, status=2)
 p.check("did you mean 'plate'" in error, error)
+loose = scratch / "loose.yaml"  # nothing of it is kept
+loose.write_text("understudy: 1\nnodes:\n  plate: {type: synth_plate, cache: drop, frames: 1-2, width: 64, height: 48}\n"
+                 f"  out: {{type: exr_write, image: plate, path: {scratch}/loose.####.exr}}\noutputs: [out]\n")
+p.run(loose, cache=cache)
+_, error = p.call("cache", "pin", loose, cache=cache, status=3)
+p.check("has no results to pin" in error and "made from files alone" in error, error)
 care("unpin", "plates")
 _, error = p.call("cache", "unpin", "plates", cache=cache, status=3)
 p.check("no pin 'plates'" in error, error)

@@ -165,6 +165,9 @@ def test_run():
     same("written", written, [{"event": "written", "node": "out", "files": 3,
                                "path": os.path.join(SCRATCH, "comp/out.####.exr")}])
     check("the files are there", os.path.isfile(os.path.join(SCRATCH, "comp/out.0003.exr")))
+    for folder in ("", "index", "index/logs", "objects"):
+        mode = os.stat(os.path.join(SCRATCH, "cache", folder)).st_mode
+        same(f"others may not look into cache/{folder}", mode & 0o007, 0)
     again = understudy("run", "shot.yaml")
     same("again", (again.returncode, re.sub(r"\d+\.\d s", "T", again.stdout), again.stderr),
          (0, "out: comp/out.####.exr (3 frames)\nran 0, cached 6, failed 0 in T\n", ""))
@@ -195,6 +198,10 @@ def test_failures():
         result = understudy(command, "missing.yaml")
         same(f"{command} without its source ends with 3", result.returncode, 3)
         check("and names it", "none.0001.exr" in result.stderr, result.stderr)
+    for empty in (("--cache", ""), ("--cache=",), ("--trace", "")):
+        result = understudy("run", "shot.yaml", *empty)
+        same(f"{empty} names nothing", (result.returncode, result.stderr.splitlines()[0]),
+             (2, f"error: {empty[0].rstrip('=')} is '', wanted {'FILE' if 'trace' in empty[0] else 'DIR'}"))
     plain = write("plain", "x")
     result = understudy("run", "shot.yaml", "--cache", plain)
     check("a cache that is a file", result.returncode == 2 and "--cache" in result.stderr,
@@ -214,6 +221,11 @@ def test_failures():
 
 def test_cache():
     write("shot.yaml", "understudy: 1\nnodes:\n" + PLATE + OUT)
+    for verb in ("stats", "gc", "verify", "reindex", "pins", "unpin", "push"):
+        words = ["x"] if verb == "unpin" else ["--remote", "http://127.0.0.1:9"] if verb == "push" else []
+        none = understudy("cache", verb, *words, "--cache", "slip")
+        same(f"{verb} of no cache", (none.returncode, none.stderr.splitlines()[0]), (3, "error: there is no cache 'slip'"))
+    check("none is made", not os.path.exists(os.path.join(SCRATCH, "slip")))
     understudy("run", "shot.yaml")
     stats = json.loads(understudy("cache", "stats", "--json").stdout)
     check("stats", stats["objects"]["files"] > 0 and stats["records"]["files"] > 0 and
@@ -286,6 +298,14 @@ def test_model():
     same("model info as JSON", (as_json["metadata"], as_json["arrays"]),
          ({"arch": "df-ud"}, [{"name": "w", "type": "F32", "shape": [2, 3]}]))
     write("bad.safetensors", b"\xff" * 64)
+    before = open(os.path.join(SCRATCH, "m.safetensors"), "rb").read()
+    os.symlink("m.safetensors", os.path.join(SCRATCH, "link.onnx"))
+    for to in ("m.safetensors", "./m.safetensors", "link.onnx"):
+        over = understudy("model", "export", "m.safetensors", to)
+        same(f"a model over itself as {to}", (over.returncode, over.stderr.splitlines()[0]),
+             (2, "error: 'm.safetensors' would be written over itself"))
+    same("it is as it was", open(os.path.join(SCRATCH, "m.safetensors"), "rb").read(), before)
+    same("info takes no --as", understudy("model", "info", "m.safetensors", "--as", "source").returncode, 2)
     bad = understudy("model", "info", "bad.safetensors")
     check("a bad model", bad.returncode == 1 and "bad.safetensors" in bad.stderr, bad.stderr)
 
@@ -301,6 +321,11 @@ def test_signals():
         out, _ = child.communicate(timeout=60)
         last = json.loads(out.splitlines()[-1])
         same(f"signal {number}", (child.returncode, last["event"]), (status, "summary"))
+    # timeout(1) sends its signal to the process, and again to the group that it is in.
+    result = subprocess.run(["timeout", "--preserve-status", "-s", "TERM", "1", PROGRAM, "run", "slow.yaml", "--json"],
+                            cwd=SCRATCH, env=ENV, capture_output=True, text=True, timeout=60)
+    last = json.loads(result.stdout.splitlines()[-1])
+    same("two signals of one moment", (result.returncode, last["event"]), (143, "summary"))
 
 
 def test_readers_that_go():
@@ -350,6 +375,24 @@ def on_terminal(*arguments):
     return got.decode(errors="replace"), os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
+def test_closed_streams():
+    """Nothing that is opened gets the number of a closed standard stream, and what is printed."""
+    write("shot.yaml", "understudy: 1\nnodes:\n" + PLATE + OUT)
+    for closed, status in ((">&-", 1), (">&- 2>&-", 1), ("<&- >&- 2>&-", 1), ("2>&-", 0)):
+        shutil.rmtree(os.path.join(SCRATCH, "cache"), ignore_errors=True)
+        shell = f'exec "$0" run shot.yaml {closed}'
+        result = subprocess.run(["/bin/sh", "-c", shell, PROGRAM], cwd=SCRATCH, env=ENV, timeout=60,
+                                capture_output=True, text=True)
+        same(f"{closed}", result.returncode, status)
+        for folder, _, names in os.walk(os.path.join(SCRATCH, "cache")):
+            for name in names:
+                with open(os.path.join(folder, name), "rb") as file:
+                    check(f"{closed}: {name} has no output", b"ran 6, cached" not in file.read())
+        same(f"{closed}: the cache is whole", understudy("cache", "verify").returncode, 0)
+        same(f"{closed}: and serves", understudy("plan", "shot.yaml", "--json").stdout.splitlines()[-1],
+             '{"event":"summary","run":0,"cached":6}')
+
+
 def test_terminal():
     write("live.yaml", "understudy: 1\nnodes:\n" + PLATE.replace("1-3", "1-9") + OUT)
     text, status = on_terminal("run", "live.yaml", "--cache", "live")
@@ -377,7 +420,7 @@ def timed(*arguments):
 
 
 for test in (test_help, test_misuse, test_carets, test_run, test_failures, test_cache, test_tables,
-             test_new, test_model, test_signals, test_readers_that_go, test_terminal, test_speed):
+             test_new, test_model, test_signals, test_readers_that_go, test_closed_streams, test_terminal, test_speed):
     fresh()
     if test is test_failures:
         write("shot.yaml", "understudy: 1\nnodes:\n" + PLATE + OUT)

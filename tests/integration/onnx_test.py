@@ -153,7 +153,9 @@ def check_weights(model, arrays, name):
 def check_export(name, side):
     """The largest difference between onnxruntime on the exported network and infer_swap, relative to the largest value."""
     path = scratch / f"{name}-{side}.onnx"
-    p.call("model", "export", scratch / f"{name}.safetensors", path, "--as", side, cache=cache)
+    said, _ = p.call("model", "export", scratch / f"{name}.safetensors", path, "--as", side, "--json", cache=cache)
+    line, = p.events(said)
+    p.check(line["event"] == "exported" and line["bytes"] == path.stat().st_size, line)
     model = onnx.load(path)
     onnx.checker.check_model(model, full_check=True)
     arrays, notes = safetensors(scratch / f"{name}.safetensors")

@@ -130,6 +130,13 @@ same_outputs("pulls")
 _, err = call("alone", "", "cache", "pull", GRAPH, "-p", f"out={scratch}", status=2)
 p.check("no remote cache is named" in err, err)
 
+_, err = call("nobody", "http://127.0.0.1:9", "cache", "pull", GRAPH, "-p", f"out={scratch}", status=75)
+p.check("did not give all" in err, err)
+small = scratch / "small.yaml"  # too few requests for the remote to be given up
+small.write_text("understudy: 1\nnodes:\n  plate: {type: synth_plate, frames: 1, width: 64, height: 64}\n")
+_, err = call("nobody", "http://127.0.0.1:9", "cache", "pull", small, status=75)
+p.check("did not give all" in err, err)
+
 # ---------------------------------------------------------------- misbehaviour
 
 def generous(name, seconds, lost):

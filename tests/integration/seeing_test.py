@@ -213,12 +213,18 @@ p.check(text.startswith("view.soft@1002 runs if what is above it really changes:
 text = explain("sheet", *GROW)
 p.check(text.startswith("sheet runs if what is above it really changes: "), text)
 p.check(explain("plate@1003", "-p", "seed=3").startswith("plate@1003 is cached\n  last ran "), "a cached one")
-p.check(explain("cut", *GROW) == "cut@0:1-3 would run: gain 2 → 5\ncut@1:1-2 would run: gain 2 → 5\n",
+p.check(explain("cut", *GROW) == "cut@take1:1-3 would run: gain 2 → 5\ncut@take2:1-2 would run: gain 2 → 5\n",
         explain("cut", *GROW))
-p.check(explain("cut@1:1", *GROW).startswith("cut@1:1 would run: gain 2 → 5\n  plan key"), "one of a take")
-p.check(explain("cut@1", *GROW) == "cut@0:1 would run: gain 2 → 5\ncut@1:1 would run: gain 2 → 5\n", "both takes")
+p.check(explain("cut@1:1", *GROW).startswith("cut@take2:1 would run: gain 2 → 5\n  plan key"), "one of a take")
+p.check(explain("cut@take2:1", *GROW) == explain("cut@1:1", *GROW), "its name, below what reads it, or its number")
+p.check(explain("cut@1", *GROW) == "cut@take1:1 would run: gain 2 → 5\ncut@take2:1 would run: gain 2 → 5\n", "both takes")
 p.check(explain("actor@take2:2").startswith("actor@take2:2 is cached\n  last ran "), explain("actor@take2:2"))
 p.check(explain("actor@take2:1-2") == "actor@take2:1 is cached\nactor@take2:2 is cached\n", explain("actor@take2:1-2"))
+out, error = call("explain", SHOT, "plate@1005-1008")
+p.check(len(out.splitlines()) == 2 and error == "warning: 2 of 4 frames asked for are left out, 'plate' has not: 1007-1008\n",
+        out, error)
+found = p.events(explain("cut@2-9", "--json"))
+p.check(found[0] == {"event": "warning", "text": "6 of 8 frames asked for are left out, 'cut' has not: 4-9"}, found[0])
 text = explain("spare@1001")
 p.check(text.startswith("spare is not needed for the graph's outputs; were it asked for:\nspare@1001 would run: no result"),
         text)
@@ -237,6 +243,52 @@ for slip, wanted in (("mate@1001", "no node 'mate'; did you mean 'matte'?"),
                      ("cut@take3:1", "node 'cut' has no such frames in a take 'take3'"),
                      ("sheet@1001", "node 'sheet' has no such frames")):
     p.check(wanted in explain(slip, status=2), slip, explain(slip, status=2))
+
+# -- reasons: another file than last time, what was made above meanwhile, lists without what the key has besides
+WHY = write("why.yaml", """
+params: {from: {type: path, default: actor/take1.####.exr}, say: {type: string, default: one}}
+nodes:
+  read: {type: exr_read, path: $(from), frames: all, channels: [R]}
+  soft: {type: matte_edit, matte: read, channel: R, feather_px: 1}
+  said: {type: exec, command: [/bin/sh, -c, "echo $(say) > {out}"], output: x.txt}
+outputs: [soft, said]
+""")
+OTHER = ["-p", "from=actor/take2.####.exr", "-p", "say=a, 1:b]"]
+
+
+def why(node, *words):
+    out, _ = call("explain", WHY, node, *words)
+    return out.splitlines()[0]
+
+
+time.sleep(1.1)  # the files are older than the run; times are whole seconds
+call("run", WHY)
+p.check(re.fullmatch(r"read@1 would run: \S*/actor/take2.0001.exr is not what was read last time "
+                     r"\(digest \w{8} → \w{8}\)", why("read@1", *OTHER)), why("read@1", *OTHER))
+p.check(why("said", *OTHER) == "said would run: command [/bin/sh, -c, echo one > {out}] → "
+        "[/bin/sh, -c, echo a, 1:b] > {out}]", why("said", *OTHER))
+time.sleep(1.1)
+call("run", WHY, *OTHER, "--only", "read")
+p.check(why("soft@1", *OTHER) == "soft@1 would run: input 'matte' changed: read@1", why("soft@1", *OTHER))
+
+# -- who waits for another process says so
+def begin(*words):
+    return subprocess.Popen(p.command("run", WHY, "-p", "say=x; sleep 100", "--only", "said", "--json", *words), text=True,
+                            env=p.environment(CACHE), cwd=scratch, stdout=subprocess.PIPE)
+
+
+maker = begin()
+while json.loads(maker.stdout.readline())["event"] != "start":
+    pass
+waiter = begin()
+while (line := json.loads(waiter.stdout.readline()))["event"] != "warning":
+    pass
+p.check(line == {"event": "warning", "node": "said", "frame": None,
+                 "text": f"waits for process {maker.pid} on this machine, which is making this"}, line)
+for child in (waiter, maker):
+    child.send_signal(signal.SIGINT)
+    child.communicate()
+    p.check(child.returncode == 130, child.returncode)
 
 # -- frames that nothing has are told of, in each run; none at all is an error; a template's use is all of its nodes
 asked = ["-p", "grow=2", "-p", "seed=3", "--only", "view", "--frames", "999-1002,7000"]

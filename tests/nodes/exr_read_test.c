@@ -159,6 +159,25 @@ static void check_take(const char *path, int take, const char *expected) {
     us_fake_destroy(task);
 }
 
+/* The parts of a path that have wildcards tell takes apart. */
+static void folders_name_takes(void **state) {
+    (void)state;
+    write_plate("day1/cam_a/plate.0001.exr", 0);
+    write_plate("day1/cam_b/plate.0001.exr", 1);
+    write_plate("day2/cam_a/plate.0001.exr", 2);
+    static const char *const cases[][2] = {
+        {"day1//cam_*/plate.####.exr", "cam_b"},
+        {"day*/cam_a/plate.####.exr", "day2"},
+        {"day*/cam_*/plate.####.exr", "day1/cam_b"},
+        {"day1/cam_?/p*.####.exr", "cam_b/plate"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char *path = in_folder(cases[i][0]);
+        check_take(path, 1, cases[i][1]);
+        us_free(path);
+    }
+}
+
 /* A folder that has not changed for a while is listed once; a new take must show all the same. */
 static void new_takes_are_seen(void **state) {
     (void)state;
@@ -196,6 +215,7 @@ int main(void) {
         cmocka_unit_test(files_are_read_whole),
         cmocka_unit_test(channels_can_be_chosen),
         cmocka_unit_test(takes_have_names_and_files),
+        cmocka_unit_test(folders_name_takes),
         cmocka_unit_test(new_takes_are_seen),
         cmocka_unit_test(damage_names_the_file),
     };
