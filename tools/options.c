@@ -168,7 +168,8 @@ static struct us_error *store_option(const struct option *option, const char *va
         *(bool *)field = true;
         return NULL;
     case TEXT:
-        if (!value[0] && option->bit != US_OPT_REMOTE) { /* --remote '': none, whatever is set */
+        /* --remote '': none, whatever is set; --devices tells what is allowed. */
+        if (!value[0] && option->bit != US_OPT_REMOTE && option->bit != US_OPT_DEVICES) {
             return us_fail(US_USAGE, "--%s is '', wanted %s", option->name, option->value);
         }
         *(const char **)field = value;
