@@ -93,7 +93,8 @@ static void consider(struct choice *choice, struct us_stock_item *item, uint32_t
         spare(&choice->report->young, item);
     } else if (is_useless(plan, item, age)) {
         add_candidate(choice, USELESS * fmax(age, 1), ref);
-    } else if (plan->options.max_bytes && (file || item->flags & US_STOCK_NAMED)) {
+    } else if (plan->options.max_bytes &&
+               (file || (item->flags & US_STOCK_NAMED && !plan->small_stay))) {
         double seconds = item->flags & US_STOCK_NAMED ? (double)item->seconds : 1;
         add_candidate(choice, score_of(item->size, seconds, age), ref);
     }

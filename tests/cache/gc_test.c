@@ -1,3 +1,4 @@
+#include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -91,6 +92,58 @@ static void a_budget_is_kept_and_told_before(void **state) {
     assert_int_equal(check.damaged + check.orphans, 0);
     done = care_collect(store, budget, 0, false);
     assert_int_equal(done.objects.files, 0);
+    us_gc_report_finish(&done);
+    us_cache_close(store);
+}
+
+/* The log then looks as if its living process had more to write. */
+static void damage_end_of_log(void) {
+    char folder[600], path[1200] = "";
+    snprintf(folder, sizeof folder, "%s/records", care_folder);
+    DIR *at = opendir(folder);
+    for (struct dirent *entry; (entry = readdir(at));) {
+        if (strstr(entry->d_name, ".log")) {
+            snprintf(path, sizeof path, "%s/%s", folder, entry->d_name);
+        }
+    }
+    closedir(at);
+    int fd = open(path, O_RDWR);
+    const off_t last = lseek(fd, 0, SEEK_END) - 1;
+    uint8_t byte;
+    assert_int_equal(pread(fd, &byte, 1, last), 1);
+    byte ^= 1;
+    assert_int_equal(pwrite(fd, &byte, 1, last), 1);
+    close(fd);
+}
+
+static void where_small_objects_cannot_go_records_do(void **state) {
+    (void)state;
+    struct us_store *store = care_open("stuck");
+    care_put(store, "small", 0, 1000, 1);
+    us_cache_close(store);
+    damage_end_of_log();
+    store = care_open("stuck");
+    for (int i = 0; i < 40; i++) {
+        const struct us_record_note note = {.type = "lost", .show = "show", .seconds = 1};
+        const struct us_digest key = care_digest("lost", i);
+        bool won;
+        ASSERT_OK(store->ops->put_record(store, &key, &note, "gone", 4, &won));
+    }
+    us_cache_close(store);
+    usleep(1100000); /* ages are whole seconds */
+    store = care_open("stuck");
+    struct us_gc_report said = care_collect(store, 0, 0, true);
+    struct us_gc_report done = care_collect(store, said.before - 500, 0, false);
+    assert_true(done.met);
+    assert_true(done.after <= said.before - 500);
+    assert_int_equal(done.objects.files, 0);
+    assert_true(done.records.files > 0);
+    us_gc_report_finish(&done);
+    done = care_collect(store, 0, 0, true);
+    assert_true(done.before <= said.before - 500);
+    const struct us_digest small = care_digest("small", 0);
+    assert_true(store->ops->has_object(store, &small));
+    us_gc_report_finish(&said);
     us_gc_report_finish(&done);
     us_cache_close(store);
 }
@@ -243,6 +296,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_least_worth_goes_first),
         cmocka_unit_test(a_budget_is_kept_and_told_before),
+        cmocka_unit_test(where_small_objects_cannot_go_records_do),
         cmocka_unit_test(what_was_used_lately_stays),
         cmocka_unit_test(pinned_objects_and_records_stay),
         cmocka_unit_test(a_damaged_pin_stops_a_gc),

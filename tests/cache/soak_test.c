@@ -120,7 +120,14 @@ static void collect(void) {
     ASSERT_OK(us_cache_open(cache_folder, &store));
     store->warn = count_warning;
     ASSERT_OK(us_cache_gc(store, &(struct us_gc_options){.max_bytes = LIMIT}, &report));
-    assert_true(report.met && (double)report.after <= 1.05 * LIMIT);
+    if (!report.met || (double)report.after > 1.05 * LIMIT) {
+        fail_msg("%llu bytes after a gc of %llu to %d: %llu rescued, %llu objects freed, %llu B "
+                 "pinned, %llu B in use, busy %d",
+                 (unsigned long long)report.after, (unsigned long long)report.before, LIMIT,
+                 (unsigned long long)report.rescued, (unsigned long long)report.objects.files,
+                 (unsigned long long)report.pinned.bytes, (unsigned long long)report.in_use.bytes,
+                 report.busy);
+    }
     collected += report.objects.files > 0;
     us_gc_report_finish(&report);
     ASSERT_OK(us_cache_pins(store, &pins, &count));
