@@ -103,63 +103,6 @@ static struct us_error *carry_out(struct us_gc_plan *plan, struct us_gc_report *
     return error;
 }
 
-static bool is_type(const struct us_gc_type *a, const struct us_gc_type *b) {
-    return strcmp(a->type, b->type) == 0 && strcmp(a->show, b->show) == 0;
-}
-
-static void add_type(struct us_gc_report *report, const struct us_gc_type *more) {
-    size_t i = 0;
-    while (i < report->type_count && !is_type(&report->types[i], more)) {
-        i++;
-    }
-    if (i == report->type_count) {
-        size_t capacity = report->type_count;
-        us_grow(&report->types, &capacity, report->type_count, sizeof *report->types);
-        report->types[report->type_count++] =
-            (struct us_gc_type){.type = us_strdup(more->type), .show = us_strdup(more->show)};
-    }
-    report->types[i].freed.files += more->freed.files;
-    report->types[i].freed.bytes += more->freed.bytes;
-    report->types[i].seconds += more->seconds;
-}
-
-static void add_counts(struct us_cache_count *count, const struct us_cache_count *more) {
-    count->files += more->files;
-    count->bytes += more->bytes;
-}
-
-static void add_report(struct us_gc_report *report, const struct us_gc_report *more) {
-    add_counts(&report->objects, &more->objects);
-    add_counts(&report->records, &more->records);
-    add_counts(&report->attempts, &more->attempts);
-    add_counts(&report->leftovers, &more->leftovers);
-    for (size_t i = 0; i < more->type_count; i++) {
-        add_type(report, &more->types[i]);
-    }
-    report->rescued += more->rescued;
-    report->after = more->after;
-    report->met = more->met;
-}
-
-/* Small objects in a log that somebody may yet write to cannot go: without them. */
-static struct us_error *collect_again(const struct us_gc_plan *first, struct us_gc_report *report) {
-    struct us_gc_plan plan = {.cache = first->cache,
-                              .options = first->options,
-                              .watch = first->watch,
-                              .limit = first->limit,
-                              .now = first->now,
-                              .small_stay = true};
-    struct us_gc_report more = {0};
-    struct us_error *error = us_gc_decide(&plan, &more);
-    error = error ? error : carry_out(&plan, &more);
-    if (!error) {
-        add_report(report, &more);
-    }
-    us_gc_report_finish(&more);
-    us_gc_plan_finish(&plan);
-    return error;
-}
-
 static struct us_error *collect(struct us_gc_plan *plan, struct us_gc_report *report) {
     struct us_gc_options *options = &plan->options;
     US_TRY(us_live_look(plan->cache, options->dry_run, &plan->watch));
@@ -176,9 +119,6 @@ static struct us_error *collect(struct us_gc_plan *plan, struct us_gc_report *re
     }
     error = error ? error : us_gc_decide(plan, report);
     error = error ? error : carry_out(plan, report);
-    if (!error && !report->met && plan->inline_victims && !options->dry_run) {
-        error = collect_again(plan, report);
-    }
     us_live_leave(&plan->watch);
     us_gc_plan_finish(plan);
     return error;

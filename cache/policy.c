@@ -87,14 +87,15 @@ static void consider(struct choice *choice, struct us_stock_item *item, uint32_t
     bool file = !(item->flags & US_STOCK_INLINE);
     if (item->flags & US_STOCK_PINNED) {
         spare(&choice->report->pinned, item);
+    } else if (item->flags & US_STOCK_STAYS) {
+        return;
     } else if (file ? in_use(plan, item->used) : is_guarded(plan)) {
         spare(&choice->report->in_use, item);
     } else if (is_young(plan, item->used)) {
         spare(&choice->report->young, item);
     } else if (is_useless(plan, item, age)) {
         add_candidate(choice, USELESS * fmax(age, 1), ref);
-    } else if (plan->options.max_bytes &&
-               (file || (item->flags & US_STOCK_NAMED && !plan->small_stay))) {
+    } else if (plan->options.max_bytes && (file || item->flags & US_STOCK_NAMED)) {
         double seconds = item->flags & US_STOCK_NAMED ? (double)item->seconds : 1;
         add_candidate(choice, score_of(item->size, seconds, age), ref);
     }
@@ -201,6 +202,9 @@ bool us_gc_keeps(const struct us_gc_plan *plan, const struct us_record_view *vie
         const struct us_stock_item *item = us_stock_find(&plan->stock, &view->key);
         return !item || !(item->flags & US_STOCK_VICTIM) || !(item->flags & US_STOCK_INLINE);
     }
+    if (view->stays) {
+        return true;
+    }
     double age = (double)(plan->now - view->when);
     bool old = age > plan->options.records_seconds && record_score(plan, view) > RECORD_WORTH;
     bool cut = plan->record_cut > 0 && record_score(plan, view) >= plan->record_cut &&
@@ -226,7 +230,7 @@ struct cut {
 
 static struct us_error *add_to_cut(void *context, const struct us_record_view *view) {
     struct cut *cut = context;
-    if (has_reason(cut->plan, view) || is_young(cut->plan, (double)view->when)) {
+    if (view->stays || has_reason(cut->plan, view) || is_young(cut->plan, (double)view->when)) {
         return NULL;
     }
     float score = (float)fmax(record_score(cut->plan, view), 1e-30);

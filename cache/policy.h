@@ -24,7 +24,6 @@ struct us_gc_plan {
     uint8_t *states;   /* one a victim, zero at first: enum us_taken */
     size_t victim_count;
     bool inline_victims;           /* small objects are among them */
-    bool small_stay;               /* given: none is chosen to meet the budget */
     double record_cut;             /* records whose score is at least that go as well; 0: none */
     struct us_cache_count records; /* to be dropped */
     struct us_cache_count small;   /* objects among the records, that go with them */

@@ -54,9 +54,22 @@ static bool stands(struct cache *cache, const struct us_entry *entry) {
     return is;
 }
 
+static bool is_done(const struct us_record_file *file, bool final, int64_t now) {
+    struct stat info;
+    return final || (!file->mine && fstat(file->fd, &info) == 0 &&
+                     us_records_is_dead(file->name, us_stamp_of(&info), now));
+}
+
+/* Packing will leave it, as far as can be told without the file server's clock. */
+static bool stays_in(const struct us_record_part *part) {
+    return !part->file->is_pack && !part->file->mine &&
+           !is_done(part->file, part->final, us_clock_ns(CLOCK_REALTIME));
+}
+
 static struct us_error *visit_part(struct cache *cache, const struct us_record_part *part,
                                    enum us_entry_kind kind, us_record_visit *visit, void *context) {
     struct us_scan scan = {.fd = part->file->fd, .end = part->end};
+    const bool stays = stays_in(part);
     struct us_scanned scanned;
     struct us_error *error = NULL;
     enum us_scan_result result;
@@ -67,6 +80,7 @@ static struct us_error *visit_part(struct cache *cache, const struct us_record_p
         } else if (scanned.entry.kind == kind && stands(cache, &scanned.entry)) {
             struct us_record_view view;
             us_entry_view(&scanned.entry, &view);
+            view.stays = stays;
             error = visit(context, &view);
         }
     }
@@ -110,12 +124,6 @@ static int by_size(const void *left, const void *right) {
     uint64_t a = size_of(((const struct us_record_part *)left)->file),
              b = size_of(((const struct us_record_part *)right)->file);
     return (a > b) - (a < b);
-}
-
-static bool is_done(const struct us_record_file *file, bool final, int64_t now) {
-    struct stat info;
-    return final || (!file->mine && fstat(file->fd, &info) == 0 &&
-                     us_records_is_dead(file->name, us_stamp_of(&info), now));
 }
 
 /* Of the files, puts those to be packed first and says how many: all that nobody writes any more;

@@ -18,6 +18,7 @@ struct us_record_view {
     int64_t when; /* seconds since 1970 */
     size_t bytes; /* on disk */
     bool is_object;
+    bool stays; /* in a log that may yet be written to: us_records_compact leaves it */
 };
 
 /* May call the store; an error ends the round and is handed on. */

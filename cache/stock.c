@@ -113,10 +113,11 @@ static struct us_error *take_drawer(void *context, size_t index) {
 
 static struct us_error *take_inline(void *context, const struct us_record_view *view) {
     struct taking *taking = context;
-    struct us_stock_item item = {.digest = view->key,
-                                 .size = view->bytes,
-                                 .used = seconds_of(view->when),
-                                 .flags = US_STOCK_INLINE};
+    struct us_stock_item item = {
+        .digest = view->key,
+        .size = view->bytes,
+        .used = seconds_of(view->when),
+        .flags = (uint8_t)(US_STOCK_INLINE | (view->stays ? US_STOCK_STAYS : 0))};
     add_item(&taking->stock->drawers[view->key.bytes[0]], &item);
     return NULL;
 }

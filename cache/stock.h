@@ -13,6 +13,7 @@ enum us_stock_flag {
     US_STOCK_MARKED = 1 << 3, /* `sum` is its marker's */
     US_STOCK_ORPHAN = 1 << 4, /* a marker whose object is gone */
     US_STOCK_VICTIM = 1 << 5,
+    US_STOCK_STAYS = 1 << 6, /* in a log that may yet be written to: cannot go now */
 };
 
 struct us_stock_item {
