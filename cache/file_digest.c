@@ -12,14 +12,10 @@
 enum { BLOCK = 1 << 20, TICK_NS = 20 * 1000 * 1000 };
 static const int64_t coarse_tick_ns = 2000000000;
 
-/* Modulo 2^64: the times of files may be any, and are only compared with themselves. */
-static int64_t ns(struct timespec time) {
-    return (int64_t)((uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec);
-}
-
 struct us_file_facts us_facts_of(const struct stat *info) {
-    return (struct us_file_facts){
-        .size = info->st_size, .mtime_ns = ns(info->st_mtim), .ctime_ns = ns(info->st_ctim)};
+    return (struct us_file_facts){.size = info->st_size,
+                                  .mtime_ns = us_facts_time(info->st_mtim),
+                                  .ctime_ns = us_facts_time(info->st_ctim)};
 }
 
 bool us_same_facts(const struct us_file_facts *a, const struct us_file_facts *b) {
@@ -68,7 +64,7 @@ static int64_t tick_of(int fd, const struct stat *info) {
 static bool stamps_settled(int fd, const struct stat *info) {
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
-    int64_t age = ns(now) - ns(info->st_ctim);
+    int64_t age = us_facts_time(now) - us_facts_time(info->st_ctim);
     if (age > coarse_tick_ns) {
         return true;
     }
@@ -197,7 +193,7 @@ static bool settle(struct cache *cache, const struct us_unsettled *file, bool wa
     bool same = S_ISREG(info.st_mode) && us_same_facts(&now, &file->facts);
     struct timespec clock;
     clock_gettime(CLOCK_REALTIME, &clock);
-    bool young = ns(clock) - now.ctime_ns <= TICK_NS;
+    bool young = us_facts_time(clock) - now.ctime_ns <= TICK_NS;
     bool settled = same && (wait || !young) && stamps_settled(fd, &info);
     if (settled) {
         struct us_digest key = us_facts_key(&info);

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include "runtime/base/hash.h"
 
@@ -13,6 +14,12 @@ struct us_file_facts {
     int64_t size, mtime_ns, ctime_ns;
     struct us_digest digest;
 };
+
+/* A time stamp in nanoseconds, modulo 2^64: those of files may be any, and are only compared with
+ * each other. */
+static inline int64_t us_facts_time(struct timespec time) {
+    return (int64_t)((uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec);
+}
 
 struct us_file_facts us_facts_of(const struct stat *info);
 bool us_same_facts(const struct us_file_facts *a, const struct us_file_facts *b);

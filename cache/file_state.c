@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "cache/cache_internal.h"
+#include "cache/file_facts.h"
 
 enum { MOST_THREADS = 8, ENOUGH_FOR_A_THREAD = 2048, FINE_TICK_MS = 20, COARSE_TICK_MS = 2000 };
 
@@ -16,11 +17,6 @@ struct states {
     size_t count;
     int64_t fine_device, coarse_device; /* the last ones asked about; -1: none */
 };
-
-/* Modulo 2^64: the times of files may be any, and are only compared with themselves. */
-static int64_t ns(struct timespec time) {
-    return (int64_t)((uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec);
-}
 
 static bool has_fine_stamps(struct states *states, const char *path, const struct stat *info) {
     const int64_t device = (int64_t)info->st_dev;
@@ -37,14 +33,16 @@ static bool has_fine_stamps(struct states *states, const char *path, const struc
 static bool is_settled(struct states *states, const char *path, const struct stat *info) {
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
-    const int64_t age = (ns(now) - ns(info->st_ctim)) / 1000000; /* milliseconds */
+    const int64_t age =
+        (us_facts_time(now) - us_facts_time(info->st_ctim)) / 1000000; /* milliseconds */
     return age > COARSE_TICK_MS ||
            (age > FINE_TICK_MS && info->st_ctim.tv_nsec && has_fine_stamps(states, path, info));
 }
 
 static struct us_digest state_of(const struct stat *info) {
-    const int64_t facts[] = {(int64_t)info->st_dev, (int64_t)info->st_ino, info->st_mode,
-                             info->st_size,         ns(info->st_mtim),     ns(info->st_ctim)};
+    const int64_t facts[] = {
+        (int64_t)info->st_dev, (int64_t)info->st_ino,        info->st_mode,
+        info->st_size,         us_facts_time(info->st_mtim), us_facts_time(info->st_ctim)};
     return us_digest_of(facts, sizeof facts);
 }
 

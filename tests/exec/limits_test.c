@@ -9,6 +9,7 @@
 #include "runtime/exec/run_internal.h"
 #include "tests/support/check.h"
 #include "tests/support/toy_nodes.h"
+#include "tests/support/toy_run.h"
 
 static struct us_run *plan(struct us_store *store, const char *value, struct us_graph **graph) {
     struct us_str text = {0};
@@ -163,25 +164,14 @@ static void more_trainings_than_a_record_names(void **state) {
     memcpy(types, us_toys.types, us_toys.count * sizeof *types);
     types[us_toys.count] = &toy_train;
     const struct us_registry registry = {types, us_toys.count + 1, us_toys.codec};
-    char *folder = us_path_join(us_test_folder(), "trainings");
-    struct us_store *store;
-    ASSERT_OK(us_cache_open(folder, &store));
+    char *cache = us_path_join(us_test_folder(), "trainings");
     for (size_t i = 0; i < sizeof runs / sizeof *runs; i++) {
         char *path = write_trainings(runs[i].number_of_last);
         const struct us_run_options options = {.threads = 1};
-        struct us_graph *graph;
-        struct us_run *run;
-        struct us_summary summary;
-        ASSERT_OK(us_graph_load(&registry, path, NULL, 0, &graph));
-        ASSERT_OK(us_run_create(graph, store, &options, &run));
-        ASSERT_OK(us_run_execute(run, &summary));
-        assert_int_equal(summary.ran, runs[i].ran);
-        us_run_destroy(run);
-        us_graph_destroy(graph);
+        assert_int_equal(us_toy_run(&registry, path, NULL, cache, &options).ran, runs[i].ran);
         us_free(path);
     }
-    us_cache_close(store);
-    us_free(folder);
+    us_free(cache);
 }
 
 static void durations_of_a_record_are_usable(void **state) {

@@ -272,9 +272,9 @@ def _(d):
 @case("write_over_linked_source", 2)
 def _(d):
     plates(d)
-    (d / "work").mkdir()
-    (d / "work/latest").symlink_to("../plates")
-    return WRITE.replace("out/o.####.exr", "no/../work/latest/double.####.exr")
+    (d / "shots").mkdir()
+    (d / "shots/latest").symlink_to("../plates")
+    return WRITE.replace("out/o.####.exr", "no/../shots/latest/double.####.exr")
 
 
 @case("takes_into_one_path", 2)
@@ -349,9 +349,9 @@ def _(d):
 @case("outside_roots_by_a_link", 78)
 def _(d):
     plates(d)
-    (d / "work").mkdir()
-    (d / "work/link").symlink_to("..")
-    return WRITE.replace("nodes:", "roots: [plates, work]\nnodes:").replace("out/o.", "work/made/../link/o.")
+    (d / "shots").mkdir()
+    (d / "shots/link").symlink_to("..")
+    return WRITE.replace("nodes:", "roots: [plates, shots]\nnodes:").replace("out/o.", "shots/made/../link/o.")
 
 
 @case("no_face_anywhere", 1)

@@ -4,7 +4,6 @@
 #include "tests/support/fake_task.h"
 
 #include <string.h>
-#include <time.h>
 
 #include "nodes/face/mean_face.h"
 #include "runtime/base/mem.h"
@@ -76,19 +75,17 @@ static void frames_choose_the_entries(void **state) {
     }
 }
 
-/* What a range costs does not depend on how many frames it names. */
-static void long_ranges_take_no_time(void **state) {
+/* Written out, these ranges would be 200 billion frames: longer than a test may take. */
+static void long_ranges_are_not_written_out(void **state) {
     (void)state;
     struct us_str text = {0};
     us_str_printf(&text, HEAD "\"frames\":{\"7\":[{\"track\":0,\"delete\":true}]");
-    for (int i = 0; i < 500; i++) {
+    for (int i = 0; i < 20000; i++) {
         us_str_printf(&text, ",\"%d-9999999\":[]", i);
     }
     us_str_printf(&text, "}}");
     struct us_faces faces = two_faces();
-    const clock_t before = clock();
     ASSERT_OK(apply(us_str_text(&text), 7, &faces));
-    assert_true(clock() - before < 5 * CLOCKS_PER_SEC);
     assert_int_equal(faces.count, 1);
     us_faces_finish(&faces);
     us_str_finish(&text);
@@ -172,7 +169,7 @@ int main(void) {
         cmocka_unit_test(fields_replace_and_are_marked),
         cmocka_unit_test(moved_points_refit_the_matrix),
         cmocka_unit_test(frames_choose_the_entries),
-        cmocka_unit_test(long_ranges_take_no_time),
+        cmocka_unit_test(long_ranges_are_not_written_out),
         cmocka_unit_test(bad_files_say_what_is_wrong),
         cmocka_unit_test(a_file_a_frame_where_there_is_one),
         cmocka_unit_test(a_missing_folder_or_bad_file_is_named),

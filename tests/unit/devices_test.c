@@ -4,7 +4,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "cache/cache.h"
 #include "runtime/api/run.h"
 #include "runtime/api/task.h"
 #include "runtime/base/mem.h"
@@ -12,6 +11,7 @@
 #include "runtime/base/str.h"
 #include "tests/support/check.h"
 #include "tests/support/toy_nodes.h"
+#include "tests/support/toy_run.h"
 
 enum { FRAMES = 12, ORDINALS = 8 };
 
@@ -58,24 +58,14 @@ static struct us_error *use_none(struct us_task *task) {
     return NULL;
 }
 
-static void wants_one(const void *params, struct us_needs *needs) {
-    (void)params;
-    needs->device = US_DEVICE_PREFERRED;
-}
-
-static void wants_all(const void *params, struct us_needs *needs) {
-    (void)params;
-    needs->device = US_DEVICE_ALL;
-}
-
 static const struct us_port outputs[] = {{.name = "value", .data = US_METRICS}, {.name = NULL}};
 #define TOY(toy_name, toy_needs, toy_run)                                      \
     {                                                                          \
         .name = toy_name, .version = 1, .outputs = outputs, .per_frame = true, \
         .frames = some_frames, .needs = toy_needs, .run = toy_run              \
     }
-static const struct us_node_type toy_one = TOY("toy_one", wants_one, use_devices);
-static const struct us_node_type toy_all = TOY("toy_all", wants_all, use_devices);
+static const struct us_node_type toy_one = TOY("toy_one", us_toy_wants_one, use_devices);
+static const struct us_node_type toy_all = TOY("toy_all", us_toy_wants_all, use_devices);
 static const struct us_node_type toy_plain = TOY("toy_plain", NULL, use_none);
 
 static void run(const char *name, const char *text, const struct us_run_device *devices,
@@ -89,20 +79,9 @@ static void run(const char *name, const char *text, const struct us_run_device *
     ASSERT_OK(us_write_file(path, text, strlen(text)));
     most = together = on_cpu = on_all = plain = 0;
     memset(on_device, 0, sizeof on_device);
-    struct us_graph *graph;
-    struct us_store *store;
-    struct us_run *made;
-    struct us_summary summary;
-    ASSERT_OK(us_graph_load(&registry, path, NULL, 0, &graph));
-    ASSERT_OK(us_cache_open(cache, &store));
     const struct us_run_options options = {
         .threads = 4, .devices = devices, .device_count = device_count};
-    ASSERT_OK(us_run_create(graph, store, &options, &made));
-    ASSERT_OK(us_run_execute(made, &summary));
-    assert_int_equal(summary.status, 0);
-    us_run_destroy(made);
-    us_cache_close(store);
-    us_graph_destroy(graph);
+    assert_int_equal(us_toy_run(&registry, path, NULL, cache, &options).status, 0);
 }
 
 static void each_has_one_to_itself(void **state) {

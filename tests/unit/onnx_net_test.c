@@ -5,56 +5,21 @@
 
 #include "runtime/base/mem.h"
 #include "tests/support/check.h"
-#include "tests/support/onnx_builder.h"
+#include "tests/support/small_net.h"
 
 static const int64_t image[4] = {1, 2, -1, -1};
 
-/* The net of a file made so far, bound to 1 x 2 x 4 x 6. */
-struct bound {
-    uint8_t *bytes;
-    struct us_onnx_file file;
-    struct us_onnx_net *net;
-};
-
-static struct us_error *bind(struct us_test_onnx *net, size_t memory, struct bound *b) {
-    const struct us_onnx_binding binding = {
-        .input = {4, {1, 2, 4, 6}}, .memory = memory, .threads = 1};
-    size_t size;
-    *b = (struct bound){.bytes = us_test_onnx_file(net, 13, &size)};
-    US_TRY(us_onnx_file_parse(b->bytes, size, &b->file));
-    return us_onnx_net_create(&b->file, &binding, &b->net);
-}
-
-static void finish(struct bound *b) {
-    us_onnx_net_destroy(b->net);
-    us_onnx_file_finish(&b->file);
-    us_free(b->bytes);
-}
-
-static void refuses(struct us_test_onnx *net, const char *message) {
-    struct bound b;
-    ASSERT_ERROR(bind(net, 1 << 20, &b), message);
-    finish(&b);
-}
-
-static struct us_test_onnx begin(void) {
-    struct us_test_onnx net = {0};
-    us_test_onnx_input(&net, "x", 4, image);
-    us_test_onnx_output(&net, "y");
-    return net;
-}
-
 static void a_net_gives_what_is_computed_by_hand(void **state) {
     (void)state;
-    struct us_test_onnx net = begin();
+    struct us_test_onnx net = us_small_net();
     const int64_t shape[4] = {1, 2, 1, 1};
     const float scale[2] = {2, -3};
     us_test_onnx_floats(&net, "scale", 4, shape, scale);
     us_test_onnx_node(&net, "Mul", "x scale", "m", NULL);
     us_test_onnx_node(&net, "Relu", "m", "r", NULL);
     us_test_onnx_node(&net, "Sub", "r x", "y", NULL);
-    struct bound b;
-    ASSERT_OK(bind(&net, 1 << 20, &b));
+    struct us_test_net_bound b;
+    ASSERT_OK(us_small_net_bind(&net, 1 << 20, &b));
     for (int again = 0; again < 2; again++) { /* the input's memory may be used for results */
         float *x = us_onnx_net_input(b.net);
         for (int i = 0; i < 48; i++) {
@@ -68,51 +33,53 @@ static void a_net_gives_what_is_computed_by_hand(void **state) {
             ASSERT_NEAR((double)y.values[i], (scaled > 0 ? scaled : 0) - in, 1e-6);
         }
     }
-    finish(&b);
+    us_small_net_finish(&b);
 }
 
 static void every_missing_operator_is_named_at_once(void **state) {
     (void)state;
-    struct us_test_onnx net = begin();
+    struct us_test_onnx net = us_small_net();
     us_test_onnx_node(&net, "GridSample", "x x", "a", NULL);
     us_test_onnx_node(&net, "Relu", "a", "b", NULL);
     us_test_onnx_node(&net, "Einsum", "b", "c", NULL);
     us_test_onnx_node(&net, "GridSample", "c c", "y", NULL);
-    refuses(&net, "the model needs operators of set 13 that are missing here: GridSample (node 'a' "
-                  "and 1 more), Einsum (node 'c')");
+    us_small_net_refuses(
+        &net, "the model needs operators of set 13 that are missing here: GridSample (node 'a' "
+              "and 1 more), Einsum (node 'c')");
 }
 
 static void what_does_not_fit_is_named_with_its_node(void **state) {
     (void)state;
     const int64_t kernel[4] = {3, 5, 3, 3};
     const float weights[135] = {0};
-    struct us_test_onnx net = begin();
+    struct us_test_onnx net = us_small_net();
     us_test_onnx_floats(&net, "w", 4, kernel, weights);
     us_test_onnx_node(&net, "Conv", "x w", "y", NULL);
-    refuses(&net, "node 'y' (Conv, operator set 13) because: weights of 3 x 5 in 1 groups do not "
-                  "fit 2 channels");
-    net = begin();
+    us_small_net_refuses(
+        &net, "node 'y' (Conv, operator set 13) because: weights of 3 x 5 in 1 groups do not "
+              "fit 2 channels");
+    net = us_small_net();
     us_test_onnx_node(&net, "Add", "x nothing", "y", NULL);
-    refuses(&net, "the model reads 'nothing', which nothing makes");
-    net = begin();
+    us_small_net_refuses(&net, "the model reads 'nothing', which nothing makes");
+    net = us_small_net();
     us_test_onnx_node(&net, "Add", "x b", "a", NULL);
     us_test_onnx_node(&net, "Add", "x a", "b", NULL);
     us_test_onnx_node(&net, "Relu", "b", "y", NULL);
-    refuses(&net, "it reads 'b' before that is made");
-    net = begin();
+    us_small_net_refuses(&net, "it reads 'b' before that is made");
+    net = us_small_net();
     us_test_onnx_node(&net, "Relu", "y", "y", NULL);
-    refuses(&net, "it reads 'y' before that is made");
-    net = begin();
+    us_small_net_refuses(&net, "it reads 'y' before that is made");
+    net = us_small_net();
     us_test_onnx_node(&net, "Relu", "x", "y", NULL);
     us_test_onnx_node(&net, "Neg", "x", "y", NULL);
-    refuses(&net, "the model makes 'y' twice");
-    net = begin();
+    us_small_net_refuses(&net, "the model makes 'y' twice");
+    net = us_small_net();
     us_test_onnx_node(&net, "Relu", "x x", "y", NULL);
-    refuses(&net, "it has 2 inputs and 1 outputs, allowed 1 to 1 and 1 to 1");
-    net = begin();
+    us_small_net_refuses(&net, "it has 2 inputs and 1 outputs, allowed 1 to 1 and 1 to 1");
+    net = us_small_net();
     us_test_onnx_input(&net, "mask", 4, image);
     us_test_onnx_node(&net, "Add", "x mask", "y", NULL);
-    refuses(&net, "more than one input: 'x' and 'mask'");
+    us_small_net_refuses(&net, "more than one input: 'x' and 'mask'");
 }
 
 static void sizes_and_memory_are_bounded(void **state) {
@@ -122,20 +89,20 @@ static void sizes_and_memory_are_bounded(void **state) {
     us_test_onnx_input(&net, "x", 4, fixed);
     us_test_onnx_node(&net, "Relu", "x", "y", NULL);
     us_test_onnx_output(&net, "y");
-    refuses(&net, "the model's input 'x' is 1 x 3 x 8 x 8, given is 1 x 2 x 4 x 6");
-    net = begin();
+    us_small_net_refuses(&net, "the model's input 'x' is 1 x 3 x 8 x 8, given is 1 x 2 x 4 x 6");
+    net = us_small_net();
     us_test_onnx_ints(&net, "size", 4, huge);
     us_test_onnx_node(&net, "Expand", "x size", "y", NULL);
-    refuses(&net, "do not go together");
-    net = begin();
+    us_small_net_refuses(&net, "do not go together");
+    net = us_small_net();
     us_test_onnx_ints(&net, "size", 4, huge);
     us_test_onnx_node(&net, "ConstantOfShape", "size", "y", NULL);
-    refuses(&net, "its result would be");
-    net = begin();
+    us_small_net_refuses(&net, "its result would be");
+    net = us_small_net();
     static const int64_t wide[4] = {1, 1, 1 << 10, 1 << 10};
     us_test_onnx_ints(&net, "times", 4, wide);
     us_test_onnx_node(&net, "Tile", "x times", "y", NULL);
-    refuses(&net, "is larger than the 1 MiB allowed");
+    us_small_net_refuses(&net, "is larger than the 1 MiB allowed");
 }
 
 /* A chain needs two buffers however long it is; what is read twice is not written over. */
@@ -143,7 +110,7 @@ static void memory_is_used_again(void **state) {
     (void)state;
     static const int64_t kernel[4] = {2, 2, 1, 1};
     static const float weights[4] = {1, 0, 0, 1};
-    struct us_test_onnx net = begin();
+    struct us_test_onnx net = us_small_net();
     char from[8] = "x", to[8];
     us_test_onnx_floats(&net, "w", 4, kernel, weights);
     for (int i = 0; i < 30; i++) {
@@ -154,8 +121,9 @@ static void memory_is_used_again(void **state) {
         memcpy(from, to, sizeof from);
     }
     us_test_onnx_node(&net, "Add", "t29 x", "y", NULL);
-    struct bound b;
-    ASSERT_OK(bind(&net, 16 << 10, &b)); /* 31 tensors and the convolution's own need more */
+    struct us_test_net_bound b;
+    ASSERT_OK(
+        us_small_net_bind(&net, 16 << 10, &b)); /* 31 tensors and the convolution's own need more */
     float *x = us_onnx_net_input(b.net);
     for (int i = 0; i < 48; i++) {
         x[i] = (float)i;
@@ -164,7 +132,7 @@ static void memory_is_used_again(void **state) {
     for (int i = 0; i < 48; i++) {
         ASSERT_NEAR((double)us_onnx_net_output(b.net, 0).values[i], 2.0 * i, 0);
     }
-    finish(&b);
+    us_small_net_finish(&b);
 }
 
 static struct us_error *stop(void *context) {
@@ -174,12 +142,12 @@ static struct us_error *stop(void *context) {
 
 static void a_run_can_be_stopped(void **state) {
     (void)state;
-    struct us_test_onnx net = begin();
+    struct us_test_onnx net = us_small_net();
     us_test_onnx_node(&net, "Relu", "x", "y", NULL);
-    struct bound b;
-    ASSERT_OK(bind(&net, 1 << 20, &b));
+    struct us_test_net_bound b;
+    ASSERT_OK(us_small_net_bind(&net, 1 << 20, &b));
     ASSERT_ERROR(us_onnx_net_run(b.net, stop, NULL), "stopped");
-    finish(&b);
+    us_small_net_finish(&b);
 }
 
 int main(void) {

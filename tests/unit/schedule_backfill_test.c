@@ -5,12 +5,11 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "cache/cache.h"
-#include "runtime/api/run.h"
 #include "runtime/api/task.h"
 #include "runtime/base/path.h"
 #include "tests/support/check.h"
 #include "tests/support/toy_nodes.h"
+#include "tests/support/toy_run.h"
 
 static const struct us_run_device gpus[] = {{.ordinal = 0, .budget = 100 << 20},
                                             {.ordinal = 1, .budget = 100 << 20}};
@@ -21,16 +20,6 @@ static struct us_error *six_frames(const void *params, struct us_frames *frames)
     (void)params;
     us_toy_frames(6, frames);
     return NULL;
-}
-
-static void wants_one(const void *params, struct us_needs *needs) {
-    (void)params;
-    needs->device = US_DEVICE_PREFERRED;
-}
-
-static void wants_all(const void *params, struct us_needs *needs) {
-    (void)params;
-    needs->device = US_DEVICE_ALL;
 }
 
 /* A second by the clock of the first run; in the second until something ran beside it. */
@@ -62,36 +51,26 @@ static void run(const char *path, const char *cache, uint32_t version) {
     const struct us_node_type hold = {.name = "hold",
                                       .version = version,
                                       .outputs = outputs,
-                                      .needs = wants_one,
+                                      .needs = us_toy_wants_one,
                                       .run = hold_run},
                               gang = {.name = "gang",
                                       .version = version,
                                       .outputs = outputs,
-                                      .needs = wants_all,
+                                      .needs = us_toy_wants_all,
                                       .run = gang_run},
                               brief = {.name = "short",
                                        .version = version,
                                        .outputs = outputs,
                                        .per_frame = true,
                                        .frames = six_frames,
-                                       .needs = wants_one,
+                                       .needs = us_toy_wants_one,
                                        .run = short_run,
                                        .keyed_by_frame = true};
     const struct us_node_type *types[] = {&gang, &hold, &brief};
     const struct us_registry registry = {types, 3, us_toys.codec};
     const struct us_run_options options = {.threads = 4, .devices = gpus, .device_count = 2};
-    struct us_graph *graph;
-    struct us_store *store;
-    struct us_run *made;
-    struct us_summary summary;
     shorts = shorts_before = 0;
-    ASSERT_OK(us_graph_load(&registry, path, NULL, 0, &graph));
-    ASSERT_OK(us_cache_open(cache, &store));
-    ASSERT_OK(us_run_create(graph, store, &options, &made));
-    ASSERT_OK(us_run_execute(made, &summary));
-    us_run_destroy(made);
-    us_cache_close(store);
-    us_graph_destroy(graph);
+    const struct us_summary summary = us_toy_run(&registry, path, NULL, cache, &options);
     assert_int_equal(summary.ran, 8);
     assert_int_equal(shorts, 6);
 }

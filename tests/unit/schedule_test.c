@@ -5,7 +5,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "cache/cache.h"
 #include "runtime/api/run.h"
 #include "runtime/api/task.h"
 #include "runtime/base/mem.h"
@@ -13,6 +12,7 @@
 #include "runtime/base/str.h"
 #include "tests/support/check.h"
 #include "tests/support/toy_nodes.h"
+#include "tests/support/toy_run.h"
 
 enum { FRAMES = 12 };
 
@@ -36,11 +36,6 @@ static void shares(const void *params, struct us_needs *needs) {
     (void)params;
     *needs = (struct us_needs){
         .device = US_DEVICE_PREFERRED, .device_bytes = 40 << 20, .shared = true, .batch = 4};
-}
-
-static void wants_one(const void *params, struct us_needs *needs) {
-    (void)params;
-    needs->device = US_DEVICE_PREFERRED;
 }
 
 static void wants_all(const void *params, struct us_needs *needs) {
@@ -129,10 +124,11 @@ static const struct us_port outputs[] = {{.name = "value", .data = US_METRICS}, 
     .name = toy_name, .version = 1, .outputs = outputs, .per_frame = true, .frames = some_frames, \
     .needs = toy_needs, .run = toy_run, .keyed_by_frame = true
 static const struct us_node_type toy_crowd = {TOY("toy_crowd", shares, crowd_run)};
-static const struct us_node_type toy_large = {TOY("toy_large", wants_one, large_run)};
-static const struct us_node_type toy_model = {TOY("toy_model", wants_one, large_run),
+static const struct us_node_type toy_large = {TOY("toy_large", us_toy_wants_one, large_run)};
+static const struct us_node_type toy_model = {TOY("toy_model", us_toy_wants_one, large_run),
                                               .volatile_result = true};
-static const struct us_node_type toy_threads = {TOY("toy_threads", wants_one, count_threads)};
+static const struct us_node_type toy_threads = {
+    TOY("toy_threads", us_toy_wants_one, count_threads)};
 static const struct us_node_type toy_gang = {TOY("toy_gang", wants_all, count_threads)};
 static const struct us_node_type toy_batch = {TOY("toy_batch", batches, one_run),
                                               .run_batch = many_run};
@@ -163,20 +159,9 @@ static struct us_summary run(const char *type, const struct us_run_device *devic
     memset(sizes, 0, sizeof sizes);
     us_str_clear(&story);
     begun = 0;
-    struct us_graph *graph;
-    struct us_store *store;
-    struct us_run *made;
-    struct us_summary summary;
-    ASSERT_OK(us_graph_load(&registry, path, NULL, 0, &graph));
-    ASSERT_OK(us_cache_open(cache, &store));
     const struct us_run_options options = {
         .threads = 4, .devices = devices, .device_count = count, .keep_going = true, .event = note};
-    ASSERT_OK(us_run_create(graph, store, &options, &made));
-    ASSERT_OK(us_run_execute(made, &summary));
-    us_run_destroy(made);
-    us_cache_close(store);
-    us_graph_destroy(graph);
-    return summary;
+    return us_toy_run(&registry, path, NULL, cache, &options);
 }
 
 static bool told(const char *text) {

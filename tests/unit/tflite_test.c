@@ -3,7 +3,6 @@
 #include "tests/support/tflite_builder.h"
 
 #include <string.h>
-#include <time.h>
 
 #include "runtime/base/mem.h"
 
@@ -188,10 +187,11 @@ static void damaged_files_do_no_harm(void **state) {
     }
 }
 
-/* 5,000 values that all live at the same time: placing them must not take the cube of it. */
+/* 16,000 values that all live at the same time: placed in the cube of it, they would take longer
+ * than a test may. */
 static void many_values_find_their_places(void **state) {
     (void)state;
-    enum { VALUES = 5000, TENSORS = 2 * VALUES, BYTES = 8 << 20 };
+    enum { VALUES = 16000, TENSORS = 2 * VALUES, BYTES = 16 << 20 };
     struct us_test_tensor *tensors = us_calloc(TENSORS, sizeof *tensors);
     struct us_test_op *ops = us_calloc(TENSORS, sizeof *ops);
     uint8_t *file = us_malloc(BYTES);
@@ -206,9 +206,7 @@ static void many_values_find_their_places(void **state) {
     ops[VALUES - 1].inputs[0] = 0;
     const struct us_test_net net = {tensors, TENSORS, ops, 2 * (VALUES - 1), 0, TENSORS - 1};
     struct us_tflite *model;
-    const clock_t before = clock();
     ASSERT_OK(us_tflite_parse(file, us_test_tflite(&net, file, BYTES), &model));
-    assert_true(clock() - before < 10 * CLOCKS_PER_SEC);
     assert_true(us_tflite_memory(model) <= (VALUES + 2) * 16);
     us_tflite_destroy(model);
     us_free(file);

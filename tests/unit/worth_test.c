@@ -13,6 +13,7 @@
 #include "runtime/base/str.h"
 #include "tests/support/check.h"
 #include "tests/support/toy_nodes.h"
+#include "tests/support/toy_run.h"
 
 enum { FRAMES = 2, BYTES = 8192 };
 static const double crawling = 1000, usual = 0;
@@ -184,16 +185,7 @@ static void what_comes_out_different_heals(void **state) {
             (const struct us_node_type *[]){&toy_count, &toy_quick}, 2, us_toys.codec};
         const struct us_setting setting = {"plus", "1"};
         const struct us_run_options options = {.threads = 1, .read_rate = crawling};
-        struct us_graph *graph;
-        struct us_store *store;
-        struct us_run *made;
-        ASSERT_OK(us_graph_load(&registry, graph_path, &setting, 1, &graph));
-        ASSERT_OK(us_cache_open(cache, &store));
-        ASSERT_OK(us_run_create(graph, store, &options, &made));
-        ASSERT_OK(us_run_execute(made, &summary));
-        us_run_destroy(made);
-        us_cache_close(store);
-        us_graph_destroy(graph);
+        summary = us_toy_run(&registry, graph_path, &setting, cache, &options);
         summary.ran = summary.failed ? 0 : summary.ran;
     }
     assert_int_equal(summary.failed, 0);
